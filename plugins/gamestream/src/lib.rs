@@ -1,0 +1,37 @@
+//! GStreamer elements for GameStream: steady cadence (`framepacer`), packets with FEC
+//! (`gamestreamvideopay`, `gamestreamaudiopay`), paced UDP (`pacedudpsink`), the receiving side
+//! (`gamestreamvideodepay`, `gamestreamaudiodepay`) and a picture that can be checked (`framestamp`).
+//!
+//! Used as a plugin by `gst-launch-1.0`, and linked into the host, which calls [`plugin_register_static`].
+
+mod framepacer;
+mod framestamp;
+mod gamestreamaudiodepay;
+mod gamestreamaudiopay;
+mod gamestreamvideodepay;
+mod gamestreamvideopay;
+mod pacedudpsink;
+pub mod packets;
+pub mod wire;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    framepacer::register(plugin)?;
+    framestamp::register(plugin)?;
+    gamestreamvideopay::register(plugin)?;
+    gamestreamaudiopay::register(plugin)?;
+    gamestreamvideodepay::register(plugin)?;
+    gamestreamaudiodepay::register(plugin)?;
+    pacedudpsink::register(plugin)
+}
+
+gst::plugin_define!(
+    gamestream,
+    env!("CARGO_PKG_DESCRIPTION"),
+    plugin_init,
+    concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID")),
+    "MIT/X11",
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("CARGO_PKG_NAME"),
+    env!("BUILD_REL_DATE")
+);

@@ -1,0 +1,1 @@
+//! GameStream's media planes byte by byte, without GStreamer, socket or clock.

@@ -1,0 +1,3 @@
+//! The desktop of this machine: what can be captured and where an app would run.
+
+pub mod portal;

@@ -1,0 +1,1 @@
+//! The host certificate and the clients that may play.

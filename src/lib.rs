@@ -1,0 +1,13 @@
+//! A GameStream host made of GStreamer pipelines.
+//!
+//! Start reading in [`host`], which puts the parts together; ARCHITECTURE.md draws them.
+
+pub mod config;
+pub mod desktop;
+pub mod files;
+pub mod host;
+pub mod identity;
+pub mod pipeline;
+pub mod protocol;
+pub mod servers;
+pub mod session;

@@ -1,0 +1,8 @@
+//! What is said on the wire, without a socket or a clock: parsers, writers and state machines.
+
+pub mod control;
+pub mod nvhttp;
+pub mod pairing;
+pub mod params;
+pub mod rtsp;
+pub mod seal;

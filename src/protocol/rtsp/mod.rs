@@ -1,0 +1,1 @@
+//! RTSP as GameStream speaks it.

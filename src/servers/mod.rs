@@ -1,0 +1,10 @@
+//! Every socket of the host. What is said on them is decided in [`crate::protocol`] and [`crate::session`].
+
+pub mod admin;
+pub mod control;
+pub mod discovery;
+pub mod media;
+pub mod nvhttp;
+pub mod ports;
+pub mod rtsp;
+pub mod tls;

@@ -1,0 +1,1 @@
+//! One player each: registry and life cycle.
