@@ -8,3 +8,4 @@ pub mod nvhttp;
 pub mod ports;
 pub mod rtsp;
 pub mod tls;
+pub mod udp;
