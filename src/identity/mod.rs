@@ -1,1 +1,9 @@
-//! The host certificate and the clients that may play.
+//! Who this host is, and the clients that may play.
+
+mod clients;
+mod fingerprint;
+mod host_certificate;
+
+pub use clients::{Client, Clients};
+pub use fingerprint::Fingerprint;
+pub use host_certificate::Identity;
