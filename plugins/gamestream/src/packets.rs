@@ -132,7 +132,7 @@ unsafe extern "C" fn transform(
 ) -> glib::ffi::gboolean {
     // SAFETY: GStreamer passes a meta of ours, a buffer that may be changed, and for a copy a `GstMetaTransformCopy`.
     unsafe {
-        if kind != gst::ffi::gst_meta_transform_copy_get_quark() {
+        if kind != glib::ffi::g_quark_from_static_string(c"gst-copy".as_ptr()) {
             return glib::ffi::GFALSE;
         }
         let copy = &*data.cast::<gst::ffi::GstMetaTransformCopy>();

@@ -11,5 +11,10 @@ glib::wrapper! {
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     use gst::prelude::*;
-    gst::Element::register(Some(plugin), "gamestreamvideodepay", gst::Rank::NONE, GameStreamVideoDepay::static_type())
+    gst::Element::register(
+        Some(plugin),
+        "gamestreamvideodepay",
+        gst::Rank::NONE,
+        GameStreamVideoDepay::static_type(),
+    )
 }

@@ -11,5 +11,10 @@ glib::wrapper! {
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     use gst::prelude::*;
-    gst::Element::register(Some(plugin), "gamestreamvideopay", gst::Rank::NONE, GameStreamVideoPay::static_type())
+    gst::Element::register(
+        Some(plugin),
+        "gamestreamvideopay",
+        gst::Rank::NONE,
+        GameStreamVideoPay::static_type(),
+    )
 }
