@@ -1,0 +1,27 @@
+# One word each; `make help` lists them.
+CARGO ?= cargo
+BINARY := target/release/moonpipe
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint dependencies
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+build: dependencies ## install what the build needs, build the host and the GStreamer plugin
+	$(CARGO) build --release --workspace --locked
+
+run: build ## build, then start the host with its test picture and tone
+	@exec $(BINARY) serve
+
+test: ## install what the tests need, run every test
+	scripts/install-dependencies --tests
+	$(CARGO) build --release --workspace --locked
+	$(CARGO) test --release --workspace --locked --no-fail-fast
+
+lint: ## check formatting and clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+
+dependencies:
+	scripts/install-dependencies
