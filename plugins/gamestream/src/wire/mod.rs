@@ -1,1 +1,3 @@
 //! GameStream's media planes byte by byte, without GStreamer, socket or clock.
+
+pub mod fec;
