@@ -67,3 +67,155 @@ pub mod termination {
     /// The captured frames could not be converted for the encoder.
     pub const FRAME_CONVERSION: u32 = 0x800e_9403;
 }
+
+/// Why a message of a client means nothing to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    #[error("shorter than its own length field")]
+    Short,
+    #[error("type {0:#06x} with a body of {1} bytes")]
+    Body(u16, usize),
+    #[error("unknown type {0:#06x}")]
+    Unknown(u16),
+}
+
+/// Reads one decrypted message: u16 LE type, u16 LE length, body.
+pub fn parse(message: &[u8]) -> Result<ControlEvent, MessageError> {
+    let (header, rest) = message.split_first_chunk::<4>().ok_or(MessageError::Short)?;
+    let kind = u16::from_le_bytes([header[0], header[1]]);
+    let length = usize::from(u16::from_le_bytes([header[2], header[3]]));
+    let body = rest.get(..length).ok_or(MessageError::Short)?;
+    let event = match kind {
+        0x0200 => Some(ControlEvent::Ping),
+        0x0201 => Some(ControlEvent::LossStats(body.to_vec())),
+        0x0206 => Some(ControlEvent::Input(body.to_vec())),
+        0x0301 => Some(invalidation(body)),
+        0x0302 => Some(ControlEvent::IdrRequest),
+        0x0307 => Some(ControlEvent::StartB),
+        0x0350 => le32(body, 0).map(|frame| ControlEvent::LongTermAck { frame }),
+        0x5502 => fec_status(body).map(ControlEvent::FecStatus),
+        _ => return Err(MessageError::Unknown(kind)),
+    };
+    event.ok_or(MessageError::Body(kind, length))
+}
+
+/// A range that says nothing asks for a key frame: it heals whatever was meant.
+fn invalidation(body: &[u8]) -> ControlEvent {
+    match (le32(body, 0), le32(body, 8)) {
+        (Some(first), Some(last)) if first <= last => ControlEvent::Invalidate { first, last },
+        _ => ControlEvent::IdrRequest,
+    }
+}
+
+fn le32(body: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*body.get(at..)?.first_chunk()?))
+}
+
+/// The one message of a client whose numbers are big-endian.
+fn fec_status(body: &[u8]) -> Option<FecStatus> {
+    let body: &[u8; 21] = body.first_chunk()?;
+    let u16_at = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
+    Some(FecStatus {
+        frame: u32::from_be_bytes([body[0], body[1], body[2], body[3]]),
+        highest_sequence: u16_at(4),
+        next_contiguous_sequence: u16_at(6),
+        missing_before_highest: u16_at(8),
+        data_packets: u16_at(10),
+        parity_packets: u16_at(12),
+        received_data: u16_at(14),
+        received_parity: u16_at(16),
+        fec_percentage: body[18],
+        block: body[19],
+        blocks: body[20],
+    })
+}
+
+impl HostMessage {
+    /// The message in the clear: u16 LE type, u16 LE length, body.
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, body): (u16, Vec<u8>) = match *self {
+            // The first four bytes mean nothing to any client.
+            Self::Rumble { pad, low, high } => (0x010b, [vec![0; 4], le16s(&[pad, low, high])].concat()),
+            Self::TriggerRumble { pad, left, right } => (0x5500, le16s(&[pad, left, right])),
+            Self::Motion { pad, hertz, sensor } => (0x5501, [le16s(&[pad, hertz]), vec![sensor]].concat()),
+            Self::Led { pad, red, green, blue } => (0x5502, [le16s(&[pad]), vec![red, green, blue]].concat()),
+            Self::Terminate(code) => (0x0109, code.to_be_bytes().to_vec()),
+        };
+        let length = u16::try_from(body.len()).expect("bodies are a few bytes");
+        [le16s(&[kind, length]), body].concat()
+    }
+}
+
+fn le16s(words: &[u16]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        [le16s(&[kind, body.len() as u16]), body.to_vec()].concat()
+    }
+
+    #[test]
+    fn what_a_client_says_at_the_start() {
+        assert_eq!(parse(&message(0x0302, &[0, 0])), Ok(ControlEvent::IdrRequest));
+        assert_eq!(parse(&message(0x0307, &[0])), Ok(ControlEvent::StartB));
+        assert_eq!(parse(&message(0x0200, &[4, 0, 0, 0, 0, 0, 0, 0])), Ok(ControlEvent::Ping));
+        let wiggle = [0, 0, 0, 8, 7, 0, 0, 0, 0, 1, 0, 1];
+        assert_eq!(parse(&message(0x0206, &wiggle)), Ok(ControlEvent::Input(wiggle.to_vec())));
+    }
+
+    #[test]
+    fn invalidation_carries_a_range_or_asks_for_a_key_frame() {
+        let mut body = [0; 24];
+        body[..4].copy_from_slice(&7u32.to_le_bytes());
+        body[8..12].copy_from_slice(&9u32.to_le_bytes());
+        assert_eq!(parse(&message(0x0301, &body)), Ok(ControlEvent::Invalidate { first: 7, last: 9 }));
+        body[..4].copy_from_slice(&10u32.to_le_bytes());
+        assert_eq!(parse(&message(0x0301, &body)), Ok(ControlEvent::IdrRequest));
+        assert_eq!(parse(&message(0x0301, &body[..6])), Ok(ControlEvent::IdrRequest));
+    }
+
+    #[test]
+    fn fec_status_is_big_endian() {
+        let body: Vec<u8> = (1..=21).collect();
+        let Ok(ControlEvent::FecStatus(status)) = parse(&message(0x5502, &body)) else { panic!() };
+        assert_eq!(
+            (status.frame, status.highest_sequence, status.received_parity),
+            (0x01020304, 0x0506, 0x1112)
+        );
+        assert_eq!((status.fec_percentage, status.block, status.blocks), (19, 20, 21));
+        assert_eq!(parse(&message(0x5502, &body[..20])), Err(MessageError::Body(0x5502, 20)));
+    }
+
+    #[test]
+    fn host_messages_have_the_clients_layout() {
+        let encoded = |m: HostMessage| hex::encode(m.encode());
+        assert_eq!(encoded(HostMessage::Terminate(termination::GRACEFUL)), "0901040080030023");
+        assert_eq!(
+            encoded(HostMessage::Rumble { pad: 1, low: 2, high: 0x304 }),
+            "0b010a0000000000010002000403"
+        );
+        assert_eq!(encoded(HostMessage::Motion { pad: 1, hertz: 100, sensor: 2 }), "015505000100640002");
+        assert_eq!(encoded(HostMessage::Led { pad: 0, red: 1, green: 2, blue: 3 }), "025505000000010203");
+        assert_eq!(encoded(HostMessage::TriggerRumble { pad: 0, left: 1, right: 2 }), "00550600000001000200");
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn known_types_with_random_bodies_never_panic(
+            kind in proptest::sample::select(vec![0x200u16, 0x201, 0x206, 0x301, 0x302, 0x307, 0x350, 0x5502]),
+            body in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let _ = parse(&message(kind, &body));
+        }
+    }
+}

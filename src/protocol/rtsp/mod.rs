@@ -1,5 +1,9 @@
 //! RTSP as GameStream speaks it: requests and answers, the session description, and what each request means.
 
+pub mod conversation;
+pub mod message;
+pub mod sdp;
+
 use crate::protocol::params::Codec;
 use std::fmt;
 
