@@ -1,1 +1,248 @@
-//!
+//! The pipeline that takes pictures, apart from the streams that show them: it can be lost and built again while they
+//! go on with the last frame, which is kept here.
+
+use super::description::{CaptureDescription, Mode};
+use super::run::{self, Runner, StreamEvent};
+use crate::desktop::portal::Screencast;
+use anyhow::Context;
+use gst::prelude::*;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+
+/// What a [`Capture`] is started from.
+#[derive(Clone, Debug)]
+pub struct CaptureSpec {
+    pub description: CaptureDescription,
+    /// Only for a description that follows the client; others ignore it.
+    pub mode: Mode,
+    /// Where the portal's restore token is kept.
+    pub state_dir: PathBuf,
+}
+
+/// What a capture reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CaptureEvent {
+    FirstFrame,
+    /// Raw video caps, the first ones too.
+    CapsChanged(gst::Caps),
+    /// It is over, for this reason. Close it and start another.
+    Lost(String),
+}
+
+/// A running capture. Dropping it stops it too; [`Capture::close`] waits for the end.
+pub struct Capture {
+    runner: Runner,
+    frames: Arc<Mutex<Frames>>,
+    screencast: Option<Screencast>,
+    /// The descriptor that the launch text names, kept open as long as the pipeline.
+    _remote: Option<OwnedFd>,
+}
+
+/// The last frame and who is shown it.
+#[derive(Default)]
+struct Frames {
+    last: Option<gst::Sample>,
+    viewers: Vec<(u64, gst_app::AppSrc)>,
+    next_id: u64,
+    lost: bool,
+}
+
+/// Keeps a viewer attached; dropping it detaches.
+pub struct Attached {
+    frames: Arc<Mutex<Frames>>,
+    id: u64,
+}
+
+impl Capture {
+    /// Asks the portal where the description needs it (the first time, a person has to agree), builds the pipeline and
+    /// starts it. `events` hears of everything from then on.
+    pub async fn start(
+        spec: CaptureSpec,
+        events: mpsc::UnboundedSender<CaptureEvent>,
+    ) -> anyhow::Result<Capture> {
+        let name = spec.description.common.name.clone();
+        let mut capture = Self::build(spec, events).await?;
+        match capture.runner.start().await {
+            Ok(()) => Ok(capture),
+            Err(error) => {
+                capture.release().await;
+                Err(error).with_context(|| format!("capture {name} does not start"))
+            }
+        }
+    }
+
+    /// Gives `viewer` the last frame at once and every later one.
+    pub fn attach(&self, viewer: &gst_app::AppSrc) -> Attached {
+        let mut frames = lock(&self.frames);
+        frames.next_id += 1;
+        let id = frames.next_id;
+        // An appsrc only queues: pushing under the lock keeps frames in order and cannot come back here.
+        if let Some(last) = &frames.last {
+            push(viewer, last);
+        }
+        frames.viewers.push((id, viewer.clone()));
+        Attached { frames: self.frames.clone(), id }
+    }
+
+    /// Caps of the last frame.
+    pub fn caps(&self) -> Option<gst::Caps> {
+        lock(&self.frames).last.as_ref()?.caps_owned()
+    }
+
+    /// A second descriptor of the PipeWire remote, for a watcher; none for a capture without the portal.
+    pub async fn second_remote(&self) -> anyhow::Result<Option<OwnedFd>> {
+        match &self.screencast {
+            Some(screencast) => screencast.remote().await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Node id of the portal's stream.
+    pub fn node(&self) -> Option<u32> {
+        self.screencast.as_ref().map(Screencast::node)
+    }
+
+    /// Stops the pipeline, waits for its threads, and ends the portal session.
+    pub async fn close(mut self) {
+        self.release().await;
+    }
+
+    async fn build(
+        spec: CaptureSpec,
+        events: mpsc::UnboundedSender<CaptureEvent>,
+    ) -> anyhow::Result<Capture> {
+        let frames = Arc::new(Mutex::new(Frames::default()));
+        let lost = Lost { frames: frames.clone(), events: events.clone() };
+        let (mut screencast, mut remote) = (None, None);
+        if spec.description.uses_portal() {
+            let closed = lost.clone();
+            let session = Screencast::open(&spec.state_dir, move || {
+                closed.report("the desktop ended the screencast".into());
+            })
+            .await?;
+            remote = Some(session.remote().await?);
+            screencast = Some(session);
+        }
+        let portal = screencast.as_ref().zip(remote.as_ref()).map(|(s, fd)| (s.node(), fd.as_raw_fd()));
+        let text = format!(
+            "{} ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false",
+            spec.description.fill(spec.mode, portal)
+        );
+        let runner = Runner::new("capture", run::parse(&text)?);
+        let joint = run::element(runner.pipeline.upcast_ref(), "joint")?;
+        let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
+        joint.set_caps(Some(&gst::Caps::new_empty_simple("video/x-raw")));
+        take_frames(&joint, frames.clone(), events, lost.clone());
+        runner.watch(move |event| {
+            if let StreamEvent::Failed(reason) = event {
+                lost.report(reason);
+            }
+        });
+        Ok(Self { runner, frames, screencast, _remote: remote })
+    }
+
+    async fn release(&mut self) {
+        self.runner.stop().await;
+        let viewers = std::mem::take(&mut lock(&self.frames).viewers);
+        drop(viewers);
+        if let Some(screencast) = self.screencast.take() {
+            screencast.close().await;
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        lock(&self.frames).viewers.retain(|(id, _)| *id != self.id);
+    }
+}
+
+/// Reports a loss once.
+#[derive(Clone)]
+struct Lost {
+    frames: Arc<Mutex<Frames>>,
+    events: mpsc::UnboundedSender<CaptureEvent>,
+}
+
+impl Lost {
+    fn report(&self, reason: String) {
+        let first = !std::mem::replace(&mut lock(&self.frames).lost, true);
+        if first {
+            let _ = self.events.send(CaptureEvent::Lost(reason));
+        }
+    }
+}
+
+fn take_frames(
+    joint: &gst_app::AppSink,
+    frames: Arc<Mutex<Frames>>,
+    events: mpsc::UnboundedSender<CaptureEvent>,
+    lost: Lost,
+) {
+    let on_sample = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        if let Some(reason) = size_fault(&sample) {
+            lost.report(reason);
+            return Err(gst::FlowError::Eos);
+        }
+        for event in keep(&frames, sample) {
+            let _ = events.send(event);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    joint.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+}
+
+/// Keeps `sample` as the last frame and shows it to all; returns what is new about it.
+fn keep(frames: &Mutex<Frames>, sample: gst::Sample) -> Vec<CaptureEvent> {
+    let mut frames = lock(frames);
+    let mut news = Vec::new();
+    let caps = sample.caps_owned();
+    if frames.last.is_none() {
+        news.push(CaptureEvent::FirstFrame);
+    }
+    if let Some(caps) =
+        caps.filter(|caps| frames.last.as_ref().and_then(|l| l.caps_owned()).as_ref() != Some(caps))
+    {
+        news.push(CaptureEvent::CapsChanged(caps));
+    }
+    for (_, viewer) in &frames.viewers {
+        push(viewer, &sample);
+    }
+    frames.last = Some(sample);
+    news
+}
+
+/// The frame without timestamps: the viewer's own clock gives it one on arrival. The pixels are shared.
+fn push(viewer: &gst_app::AppSrc, sample: &gst::Sample) {
+    let (Some(mut buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else { return };
+    {
+        let buffer = buffer.make_mut();
+        buffer.set_pts(None);
+        buffer.set_dts(None);
+        buffer.set_duration(None);
+        buffer.unset_flags(gst::BufferFlags::all() - gst::BufferFlags::TAG_MEMORY);
+    }
+    // A viewer that is stopping refuses; it detaches in a moment.
+    let _ = viewer.push_sample(&gst::Sample::builder().buffer(&buffer).caps(&caps).build());
+}
+
+/// PipeWire changes a node's size without new caps; such a buffer must not be shown.
+fn size_fault(sample: &gst::Sample) -> Option<String> {
+    let (buffer, caps) = (sample.buffer()?, sample.caps()?);
+    let info = gst_video::VideoInfo::from_caps(caps).ok()?;
+    if buffer.meta::<gst_video::VideoMeta>().is_some() || buffer.size() == info.size() {
+        return None;
+    }
+    let (width, height) = (info.width(), info.height());
+    let (is, should) = (buffer.size(), info.size());
+    Some(format!(
+        "the source changed its size without saying so: {is} bytes came for {width}x{height}, which has {should}"
+    ))
+}
+
+fn lock(frames: &Mutex<Frames>) -> std::sync::MutexGuard<'_, Frames> {
+    frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

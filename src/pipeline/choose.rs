@@ -1,1 +1,196 @@
-//!
+//! Which encoders to use: those that encoded ten frames on this machine, best rank first.
+
+use super::description::{Describes, EncodeDescription};
+use super::library::Library;
+use super::probe::{self, Report};
+use crate::protocol::params::Codec;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What this machine can encode.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Encoders that work, best first. A codec that is not here must not be offered.
+    pub encoders: BTreeMap<Codec, Vec<EncodeDescription>>,
+    /// One line of reason for every description, in the order of the choice.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What became of one encode description.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    pub name: String,
+    pub codec: Codec,
+    pub rank: i32,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Works {
+        report: Report,
+        /// Remembered from an earlier start.
+        cached: bool,
+    },
+    /// Something it needs is not installed.
+    CannotWork(String),
+    /// It was tried and did not encode.
+    Failed(String),
+}
+
+impl Choice {
+    /// Codecs that really encode here.
+    pub fn codecs(&self) -> Vec<Codec> {
+        self.encoders.keys().copied().collect()
+    }
+
+    /// The best encoder for `codec`.
+    pub fn encoder(&self, codec: Codec) -> Option<&EncodeDescription> {
+        self.encoders.get(&codec)?.first()
+    }
+
+    /// Says in the log which encoder each codec gets, and why not another.
+    pub fn log(&self) {
+        for verdict in &self.verdicts {
+            let chosen = self.encoder(verdict.codec).is_some_and(|e| e.name() == verdict.name);
+            match &verdict.outcome {
+                Outcome::Works { .. } if chosen => tracing::info!("{} uses {verdict}", verdict.codec),
+                Outcome::Failed(_) => tracing::warn!("{verdict}"),
+                _ => tracing::debug!("{verdict}"),
+            }
+        }
+        for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+            if !self.encoders.contains_key(&codec) {
+                tracing::info!("{codec} is not offered: no encoder for it works here");
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (rank {}) ", self.name, self.rank)?;
+        match &self.outcome {
+            Outcome::Works { report, cached } => {
+                write!(f, "encoded ten frames in {} ms", report.millis)?;
+                if report.held > 0 {
+                    write!(f, ", holding back {}", report.held)?;
+                }
+                f.write_str(if *cached { " (tried at an earlier start)" } else { "" })
+            }
+            Outcome::CannotWork(reason) => write!(f, "cannot work here because {reason}"),
+            Outcome::Failed(reason) => write!(f, "does not encode here: {reason}"),
+        }
+    }
+}
+
+/// Probes every encoder of `library` that has what it needs, in child processes of this program. Blocks; results that
+/// worked are remembered in `cache_dir`.
+pub fn choose(library: &Library, cache_dir: &Path) -> Choice {
+    match std::env::current_exe() {
+        Ok(program) => choose_with(library, cache_dir, &program),
+        Err(error) => {
+            tracing::warn!("encoders cannot be tried, this program's own file is unknown: {error}");
+            Choice::default()
+        }
+    }
+}
+
+/// As [`choose`], with `program` as the moonpipe binary that is started.
+pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path) -> Choice {
+    let mut candidates: Vec<&EncodeDescription> = library.encode.values().collect();
+    candidates.sort_by(|a, b| (a.codec, -a.common.rank, a.name()).cmp(&(b.codec, -b.common.rank, b.name())));
+    let cache = Cache::open(cache_dir);
+    let outcomes = probe_all(&candidates, &cache, program);
+    let mut choice = Choice::default();
+    let mut remembered = BTreeMap::new();
+    for (description, outcome) in candidates.into_iter().zip(outcomes) {
+        if let Outcome::Works { report, .. } = &outcome {
+            choice.encoders.entry(description.codec).or_default().push(description.clone());
+            remembered.insert(Cache::key(description), report.clone());
+        }
+        let (name, rank) = (description.name().to_owned(), description.common.rank);
+        choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });
+    }
+    cache.replace(remembered);
+    choice
+}
+
+/// As many at a time as there are cores.
+fn probe_all(candidates: &[&EncodeDescription], cache: &Cache, program: &Path) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let outcomes: Vec<Mutex<Option<Outcome>>> = candidates.iter().map(|_| Mutex::new(None)).collect();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(candidates.len()) {
+            scope.spawn(|| {
+                while let Some(index) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < candidates.len())
+                {
+                    let outcome = judge(candidates[index], cache, program);
+                    *outcomes[index].lock().expect("no probe panics") = Some(outcome);
+                }
+            });
+        }
+    });
+    outcomes
+        .into_iter()
+        .map(|o| o.into_inner().expect("no probe panics").expect("every one was judged"))
+        .collect()
+}
+
+fn judge(description: &EncodeDescription, cache: &Cache, program: &Path) -> Outcome {
+    if let Some(reason) = &description.common.obstacle {
+        return Outcome::CannotWork(reason.clone());
+    }
+    if let Some(report) = cache.known.get(&Cache::key(description)) {
+        return Outcome::Works { report: report.clone(), cached: true };
+    }
+    match probe::probe(description, program) {
+        Ok(report) => Outcome::Works { report, cached: false },
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+/// Probes that worked. Failures are tried again at every start: a driver may have been busy or missing.
+struct Cache {
+    file: PathBuf,
+    known: BTreeMap<String, Report>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct CacheFile {
+    gstreamer: String,
+    encoders: BTreeMap<String, Report>,
+}
+
+impl Cache {
+    fn open(cache_dir: &Path) -> Cache {
+        let file = cache_dir.join("encoders.json");
+        let text = std::fs::read(&file).unwrap_or_default();
+        let read: CacheFile = serde_json::from_slice(&text).unwrap_or_default();
+        let known = if read.gstreamer == gst::version_string() { read.encoders } else { BTreeMap::new() };
+        Cache { file, known }
+    }
+
+    fn key(description: &EncodeDescription) -> String {
+        format!("{}: {}", description.codec, probe::launch_text(description))
+    }
+
+    fn replace(self, encoders: BTreeMap<String, Report>) {
+        if encoders == self.known {
+            return;
+        }
+        let content = CacheFile { gstreamer: gst::version_string().to_string(), encoders };
+        let json = serde_json::to_vec_pretty(&content).expect("plain strings and numbers");
+        if let Err(error) = crate::files::write_private(&self.file, &json) {
+            tracing::debug!(
+                "{} cannot be written, encoders are tried again next time: {error}",
+                self.file.display()
+            );
+        }
+    }
+}

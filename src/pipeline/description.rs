@@ -1,1 +1,426 @@
+//! One text file that says how to capture, encode, sound or send: read from TOML and checked as far as text goes.
 //!
+//! A file is refused with its line and a reason; whether this machine has what it needs is asked in [`super::check`].
+
+use super::launch;
+use crate::protocol::params::{Codec, Fps};
+use serde::Deserialize;
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+
+/// What every description says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Common {
+    /// File name without `.toml`.
+    pub name: String,
+    /// Where it was read: a path, or `pipelines/…` for one that is built in.
+    pub file: String,
+    /// Of those that work, the highest is taken.
+    pub rank: i32,
+    pub needs: Vec<Need>,
+    /// What one would type after `gst-launch-1.0`, with placeholders.
+    pub launch: String,
+    /// Why this machine cannot run it, in words that follow "cannot work here because".
+    pub obstacle: Option<String>,
+}
+
+/// An element, and maybe one of its properties, that has to be installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub element: String,
+    pub property: Option<String>,
+}
+
+/// Where the picture comes from: a text that ends in `video/x-raw` in system memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaptureDescription {
+    pub common: Common,
+}
+
+/// How a picture is encoded: raw pictures in system memory in, whole access units out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodeDescription {
+    pub common: Common,
+    pub codec: Codec,
+    /// Memory the encoder itself reads.
+    pub memory: Memory,
+    pub bitrate: Bitrate,
+}
+
+/// Where sound comes from and how it is encoded: a text that ends in `audio/x-opus`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioDescription {
+    pub common: Common,
+}
+
+/// How encoded frames become packets and leave: a text whose elements `packetizer` and `sender` get the session's
+/// values as properties.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendDescription {
+    pub common: Common,
+    pub media: Media,
+}
+
+/// What a [`SendDescription`] sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Media {
+    Video,
+    Audio,
+}
+
+/// Memory that an encoder reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Memory {
+    #[default]
+    System,
+    Cuda,
+    Va,
+    D3d11,
+}
+
+/// The property of element `encoder` that carries the bitrate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bitrate {
+    pub property: String,
+    pub unit: BitrateUnit,
+    /// The encoder takes a new value while it runs.
+    pub live: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum BitrateUnit {
+    #[serde(rename = "kbit/s")]
+    KbitPerSecond,
+    #[serde(rename = "bit/s")]
+    BitPerSecond,
+}
+
+impl Bitrate {
+    /// `kbps` in the unit of the property.
+    pub fn value(&self, kbps: u32) -> u64 {
+        match self.unit {
+            BitrateUnit::KbitPerSecond => u64::from(kbps),
+            BitrateUnit::BitPerSecond => u64::from(kbps) * 1000,
+        }
+    }
+}
+
+/// Size and rate that a client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    pub width: u32,
+    pub height: u32,
+    pub fps: Fps,
+}
+
+/// A file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    pub reason: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.reason)
+    }
+}
+
+impl CaptureDescription {
+    /// The picture is made in the client's size and rate, so that every session has a capture of its own.
+    /// Others are shared by all sessions and outlive them.
+    pub fn follows_client(&self) -> bool {
+        self.common.has_placeholder("width")
+    }
+
+    /// It needs a screencast session of the desktop portal.
+    pub fn uses_portal(&self) -> bool {
+        self.common.has_placeholder("node")
+    }
+
+    /// `screencast`: node id and descriptor of the PipeWire remote.
+    pub fn fill(&self, mode: Mode, screencast: Option<(u32, i32)>) -> String {
+        let mut values = mode_values(mode).to_vec();
+        if let Some((node, fd)) = screencast {
+            values.extend([("node", node.to_string()), ("fd", fd.to_string())]);
+        }
+        launch::fill(&self.common.launch, &values)
+    }
+}
+
+impl EncodeDescription {
+    pub fn fill(&self, mode: Mode, kbps: u32) -> String {
+        let mut values = mode_values(mode).to_vec();
+        values.push(("kbps", kbps.to_string()));
+        launch::fill(&self.common.launch, &values)
+    }
+}
+
+impl AudioDescription {
+    pub fn fill(&self, channels: u32, packet_ms: u32, kbps: u32) -> String {
+        let values = [
+            ("channels", channels.to_string()),
+            ("packet_ms", packet_ms.to_string()),
+            ("kbps", kbps.to_string()),
+        ];
+        launch::fill(&self.common.launch, &values)
+    }
+}
+
+fn mode_values(mode: Mode) -> [(&'static str, String); 3] {
+    [("width", mode.width.to_string()), ("height", mode.height.to_string()), ("fps", mode.fps.to_string())]
+}
+
+impl Common {
+    fn has_placeholder(&self, name: &str) -> bool {
+        launch::placeholders(&self.launch).iter().any(|p| p.name == name)
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.property {
+            Some(property) => write!(f, "{}:{property}", self.element),
+            None => f.write_str(&self.element),
+        }
+    }
+}
+
+/// A kind of description: the folder it lies in, and how its file is read.
+pub trait Describes: Sized {
+    /// Folder under `pipelines/`.
+    const KIND: &'static str;
+
+    /// `file` is only for messages.
+    fn read(name: &str, file: &str, toml: &str) -> Result<Self, Refused>;
+
+    fn common(&self) -> &Common;
+
+    fn common_mut(&mut self) -> &mut Common;
+
+    /// The name a user types.
+    fn name(&self) -> &str {
+        &self.common().name
+    }
+}
+
+macro_rules! common {
+    () => {
+        fn common(&self) -> &Common {
+            &self.common
+        }
+
+        fn common_mut(&mut self) -> &mut Common {
+            &mut self.common
+        }
+    };
+}
+
+impl Describes for CaptureDescription {
+    const KIND: &'static str = "capture";
+    common!();
+
+    fn read(name: &str, file: &str, toml: &str) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            rank: Option<i32>,
+            needs: Option<Vec<Spanned<String>>>,
+            launch: Spanned<String>,
+        }
+        let source = Source { name, file, toml };
+        let w: Written = source.parse()?;
+        source.only(&w.launch, &["width", "height", "fps", "node", "fd"])?;
+        source.all_or_none(&w.launch, &["width", "height", "fps"])?;
+        source.all_or_none(&w.launch, &["node", "fd"])?;
+        Ok(Self { common: source.common(w.rank, w.needs, w.launch)? })
+    }
+}
+
+impl Describes for EncodeDescription {
+    const KIND: &'static str = "encode";
+    common!();
+
+    fn read(name: &str, file: &str, toml: &str) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            codec: Codec,
+            rank: Option<i32>,
+            needs: Option<Vec<Spanned<String>>>,
+            #[serde(default)]
+            memory: Memory,
+            bitrate: Bitrate,
+            launch: Spanned<String>,
+        }
+        let source = Source { name, file, toml };
+        let w: Written = source.parse()?;
+        source.only(&w.launch, &["width", "height", "fps", "kbps"])?;
+        source.all(&w.launch, &["kbps"])?;
+        source.named(&w.launch, &["encoder"])?;
+        let common = source.common(w.rank, w.needs, w.launch)?;
+        Ok(Self { common, codec: w.codec, memory: w.memory, bitrate: w.bitrate })
+    }
+}
+
+impl Describes for AudioDescription {
+    const KIND: &'static str = "audio";
+    common!();
+
+    fn read(name: &str, file: &str, toml: &str) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            rank: Option<i32>,
+            needs: Option<Vec<Spanned<String>>>,
+            launch: Spanned<String>,
+        }
+        let source = Source { name, file, toml };
+        let w: Written = source.parse()?;
+        source.only(&w.launch, &["channels", "packet_ms", "kbps"])?;
+        source.all(&w.launch, &["channels", "packet_ms"])?;
+        Ok(Self { common: source.common(w.rank, w.needs, w.launch)? })
+    }
+}
+
+impl Describes for SendDescription {
+    const KIND: &'static str = "send";
+    common!();
+
+    fn read(name: &str, file: &str, toml: &str) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            media: Media,
+            rank: Option<i32>,
+            needs: Option<Vec<Spanned<String>>>,
+            launch: Spanned<String>,
+        }
+        let source = Source { name, file, toml };
+        let w: Written = source.parse()?;
+        source.only(&w.launch, &[])?;
+        source.named(&w.launch, &["packetizer", "sender"])?;
+        Ok(Self { media: w.media, common: source.common(w.rank, w.needs, w.launch)? })
+    }
+}
+
+/// A file while it is read.
+struct Source<'a> {
+    name: &'a str,
+    file: &'a str,
+    toml: &'a str,
+}
+
+impl Source<'_> {
+    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Refused> {
+        toml::from_str(self.toml).map_err(|e| {
+            let at = e.span().map_or(0, |span| span.start);
+            self.refused(at, e.message().to_owned())
+        })
+    }
+
+    fn refused(&self, at: usize, reason: String) -> Refused {
+        Refused { file: self.file.to_owned(), line: line_at(self.toml, at), reason }
+    }
+
+    fn common(
+        &self,
+        rank: Option<i32>,
+        needs: Option<Vec<Spanned<String>>>,
+        launch: Spanned<String>,
+    ) -> Result<Common, Refused> {
+        if launch::elements(launch.as_ref()).is_empty() {
+            return Err(self.refused(launch.span().start, "launch names no element".into()));
+        }
+        let needs = needs.unwrap_or_default().iter().map(|need| self.need(need)).collect::<Result<_, _>>()?;
+        Ok(Common {
+            name: self.name.to_owned(),
+            file: self.file.to_owned(),
+            rank: rank.unwrap_or(0),
+            needs,
+            launch: launch.into_inner(),
+            obstacle: None,
+        })
+    }
+
+    fn need(&self, written: &Spanned<String>) -> Result<Need, Refused> {
+        let (element, property) = match written.as_ref().split_once(':') {
+            Some((element, property)) => (element, Some(property.to_owned())),
+            None => (written.as_ref().as_str(), None),
+        };
+        if element.is_empty() || property.as_deref() == Some("") {
+            let reason =
+                format!("needs: \"{}\" is not \"element\" or \"element:property\"", written.as_ref());
+            return Err(self.refused(written.span().start, reason));
+        }
+        Ok(Need { element: element.to_owned(), property })
+    }
+
+    fn only(&self, launch: &Spanned<String>, allowed: &[&str]) -> Result<(), Refused> {
+        let Some(unknown) =
+            launch::placeholders(launch.as_ref()).into_iter().find(|p| !allowed.contains(&p.name))
+        else {
+            return Ok(());
+        };
+        let word = format!("{{{}}}", unknown.name);
+        let known = match allowed {
+            [] => "none is allowed here".to_owned(),
+            _ => format!("allowed are {}", braced(allowed)),
+        };
+        Err(self.refused(self.find(launch.span(), &word), format!("unknown placeholder {word}, {known}")))
+    }
+
+    fn all(&self, launch: &Spanned<String>, required: &[&str]) -> Result<(), Refused> {
+        let found = launch::placeholders(launch.as_ref());
+        match required.iter().find(|name| found.iter().all(|p| p.name != **name)) {
+            Some(missing) => {
+                Err(self.refused(launch.span().start, format!("missing placeholder {{{missing}}} in launch")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn all_or_none(&self, launch: &Spanned<String>, group: &[&str]) -> Result<(), Refused> {
+        let found = launch::placeholders(launch.as_ref());
+        let Some(first) = found.iter().find(|p| group.contains(&p.name)) else { return Ok(()) };
+        self.all(launch, group).map_err(|mut refused| {
+            refused.reason += &format!(": with {{{}}} it needs all of {}", first.name, braced(group));
+            refused
+        })
+    }
+
+    fn named(&self, launch: &Spanned<String>, names: &[&str]) -> Result<(), Refused> {
+        let elements = launch::elements(launch.as_ref());
+        match names.iter().find(|name| elements.iter().all(|e| e.name() != Some(**name))) {
+            Some(missing) => {
+                Err(self.refused(launch.span().start, format!("no element of launch has name={missing}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn find(&self, span: Range<usize>, word: &str) -> usize {
+        find_in(self.toml, span, word)
+    }
+}
+
+/// Where `word` stands inside `span` of `toml`, or where the span starts.
+pub(super) fn find_in(toml: &str, span: Range<usize>, word: &str) -> usize {
+    let start = span.start;
+    toml.get(span).and_then(|text| text.find(word)).map_or(start, |at| start + at)
+}
+
+/// Line of a byte offset, from 1.
+pub(super) fn line_at(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|b| *b == b'\n').count()
+}
+
+fn braced(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" ")
+}

@@ -3,7 +3,13 @@
 
 pub mod audio;
 pub mod capture;
+pub mod check;
 pub mod choose;
 pub mod description;
+pub mod launch;
+pub mod library;
 pub mod probe;
+mod run;
 pub mod video;
+
+pub use run::{StreamEvent, init};

@@ -1,1 +1,227 @@
-//!
+//! Does this encoder really encode here? Ten frames in a process of its own, since an encoder may abort or hang.
+
+use super::description::{Describes, EncodeDescription, Mode};
+use super::video::codec_caps;
+use crate::protocol::params::{Codec, Fps};
+use anyhow::{Context, bail, ensure};
+use gst::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Hidden subcommand of the host that runs [`run_child`]: `probe-encoder CODEC LAUNCH`.
+pub const SUBCOMMAND: &str = "probe-encoder";
+
+/// Frames that have to come out.
+const FRAMES: u32 = 10;
+const MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 60, den: 1 } };
+const KBPS: u32 = 4000;
+/// A hardware encoder may take seconds to wake up, and the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a probe saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Milliseconds from the first frame in to the last one out.
+    pub millis: u64,
+    /// Frames the encoder kept back: latency that the player feels.
+    pub held: u32,
+}
+
+/// The launch text that is probed; the cache knows a result by it.
+pub fn launch_text(description: &EncodeDescription) -> String {
+    description.fill(MODE, KBPS)
+}
+
+/// Probes in a child process of `program`, which is a moonpipe binary. Blocks.
+pub fn probe(description: &EncodeDescription, program: &Path) -> anyhow::Result<Report> {
+    let mut child = Command::new(program)
+        .args([SUBCOMMAND, codec_name(description.codec), &launch_text(description)])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    let errors = drain(child.stderr.take());
+    let answer = drain(child.stdout.take());
+    let status = wait(&mut child, LIMIT)
+        .with_context(|| format!("{} did not finish within {} s", description.name(), LIMIT.as_secs()))?;
+    let [answer, errors] = [answer, errors].map(|thread| thread.join().unwrap_or_default());
+    if !status.success() {
+        let reason = errors.lines().last().filter(|line| !line.is_empty()).unwrap_or("no message");
+        bail!("{reason} ({status})");
+    }
+    serde_json::from_str(&answer).with_context(|| format!("the probe answered {answer:?}"))
+}
+
+/// The child's side; `args` follow the subcommand. Prints a [`Report`] as JSON, or the reason on stderr.
+pub fn run_child(args: &[String]) -> ExitCode {
+    let result = match args {
+        [codec, launch] => parse_codec(codec).and_then(|codec| encode_ten(codec, launch)),
+        _ => Err(anyhow::anyhow!("usage: {SUBCOMMAND} CODEC LAUNCH")),
+    };
+    match result.and_then(|report| Ok(serde_json::to_string(&report)?)) {
+        Ok(json) => {
+            println!("{json}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", format!("{error:#}").replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Encodes ten frames in this process.
+pub fn encode_ten(codec: Codec, launch: &str) -> anyhow::Result<Report> {
+    super::init()?;
+    let text = format!(
+        "videotestsrc name=source num-buffers={FRAMES} ! video/x-raw,format=(string){{NV12,I420}},width={},height={},framerate={} \
+         ! {launch} ! {} ! appsink name=joint sync=false",
+        MODE.width,
+        MODE.height,
+        MODE.fps,
+        codec_caps(codec),
+    );
+    let pipeline = super::run::parse(&text)?;
+    let seen = watch(&pipeline, codec)?;
+    let start = Instant::now();
+    let outcome = play(&pipeline);
+    let millis = start.elapsed().as_millis() as u64;
+    pipeline.set_state(gst::State::Null)?;
+    outcome?;
+    if let Some(fault) = seen.fault.lock().expect("no probe panics").take() {
+        bail!("{fault}");
+    }
+    let frames = seen.frames.load(Ordering::Acquire);
+    ensure!(frames == FRAMES, "{frames} frames came out of {FRAMES}");
+    Ok(Report { millis, held: FRAMES - seen.before_end.load(Ordering::Acquire) })
+}
+
+#[derive(Default)]
+struct Seen {
+    frames: AtomicU32,
+    /// Frames that were out when the source ended.
+    before_end: AtomicU32,
+    fault: Mutex<Option<String>>,
+}
+
+fn watch(pipeline: &gst::Pipeline, codec: Codec) -> anyhow::Result<Arc<Seen>> {
+    let seen = Arc::new(Seen::default());
+    let joint = super::run::element(pipeline.upcast_ref(), "joint")?;
+    let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
+    let counted = seen.clone();
+    let on_sample = move |sink: &gst_app::AppSink| {
+        let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+        let is_first = counted.frames.fetch_add(1, Ordering::AcqRel) == 0;
+        if is_first && let Some(fault) = first_frame_fault(codec, &sample) {
+            *counted.fault.lock().expect("no probe panics") = Some(fault);
+        }
+        Ok(gst::FlowSuccess::Ok)
+    };
+    joint.set_callbacks(gst_app::AppSinkCallbacks::builder().new_sample(on_sample).build());
+    let source = super::run::element(pipeline.upcast_ref(), "source")?;
+    let ended = seen.clone();
+    source.static_pad("src").expect("a source has a pad").add_probe(
+        gst::PadProbeType::EVENT_DOWNSTREAM,
+        move |_, info| {
+            if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+                ended.before_end.store(ended.frames.load(Ordering::Acquire), Ordering::Release);
+            }
+            gst::PadProbeReturn::Ok
+        },
+    );
+    Ok(seen)
+}
+
+/// Clients find the key frame only in the first packet, behind nothing but parameter sets and a short SEI.
+fn first_frame_fault(codec: Codec, sample: &gst::Sample) -> Option<String> {
+    const FIRST_PACKET: usize = 900;
+    let buffer = sample.buffer()?;
+    if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+        return Some("the first frame is no key frame".into());
+    }
+    let map = buffer.map_readable().ok()?;
+    let found = key_slice_offset(codec, &map)?;
+    match found {
+        Some(at) if at < FIRST_PACKET => None,
+        Some(at) => {
+            Some(format!("the key frame starts {at} bytes into its first access unit, behind other data"))
+        }
+        None => Some("the first frame holds no key picture".into()),
+    }
+}
+
+/// Where the first key slice starts in an Annex B access unit; the outer option is none for codecs without slices.
+fn key_slice_offset(codec: Codec, data: &[u8]) -> Option<Option<usize>> {
+    let is_key = |header: u8| match codec {
+        Codec::H264 => header & 0x1f == 5,
+        Codec::H265 => (16..=21).contains(&((header >> 1) & 0x3f)),
+        Codec::Av1 => false,
+    };
+    (codec != Codec::Av1).then(|| data.windows(4).position(|w| w[..3] == [0, 0, 1] && is_key(w[3])))
+}
+
+fn play(pipeline: &gst::Pipeline) -> anyhow::Result<()> {
+    let bus = pipeline.bus().expect("a pipeline has a bus");
+    let started = pipeline.set_state(gst::State::Playing);
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let wait =
+        if started.is_err() { gst::ClockTime::ZERO } else { gst::ClockTime::from_seconds(LIMIT.as_secs()) };
+    match bus.timed_pop_filtered(wait, &kinds) {
+        Some(message) => match message.view() {
+            gst::MessageView::Error(error) => {
+                let source = message.src().map(|s| s.name().to_string()).unwrap_or_default();
+                bail!("{source}: {}", error.error())
+            }
+            _ => Ok(()),
+        },
+        None if started.is_err() => bail!("the pipeline does not start"),
+        None => bail!("nothing came out within {} s", LIMIT.as_secs()),
+    }
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Waits for the child; one that takes longer is killed.
+fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<std::process::ExitStatus> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if Instant::now() >= end {
+            child.kill()?;
+            child.wait()?;
+            bail!("killed");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264",
+        Codec::H265 => "h265",
+        Codec::Av1 => "av1",
+    }
+}
+
+fn parse_codec(text: &str) -> anyhow::Result<Codec> {
+    [Codec::H264, Codec::H265, Codec::Av1]
+        .into_iter()
+        .find(|codec| codec_name(*codec) == text)
+        .with_context(|| format!("no codec is called {text:?}"))
+}

@@ -1,1 +1,243 @@
-//!
+//! The stream of pictures of one session: pace, encode, packetize, send. What is captured comes in through an `appsrc`.
+
+use super::description::{EncodeDescription, Mode, SendDescription};
+use super::run::{self, Gate, Runner, StreamEvent};
+use crate::protocol::params::{Codec, ColorSpace, SessionKey, VideoParams};
+use anyhow::{Context, bail};
+use gst::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use tokio::sync::mpsc;
+
+/// What a [`VideoStream`] is built from.
+pub struct VideoSpec<'a> {
+    pub params: VideoParams,
+    /// What the encoder may spend, in kbit/s: the client's budget less parity, sound and headers.
+    pub encoder_kbps: u32,
+    /// Parity packets per 100 data packets, 0 to 255.
+    pub fec_percentage: u32,
+    /// Seals every packet where `params.encrypt` asks for it.
+    pub key: Option<SessionKey>,
+    /// The host's video port; the stream keeps a descriptor of its own.
+    pub socket: BorrowedFd<'a>,
+    pub sending: Sending,
+}
+
+/// How packets leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sending {
+    /// Spread a frame's packets over part of its interval.
+    pub pacing: bool,
+    /// Differentiated services code point, −1 leaves the default.
+    pub dscp: i32,
+    /// Known rate of the link in kbit/s, 0 = unknown.
+    pub link_kbps: u32,
+    /// Packets lost on purpose, for tests.
+    pub loss: Option<Loss>,
+}
+
+/// Loss injected on purpose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Loss {
+    /// Of 100 packets.
+    pub percentage: f64,
+    /// Packets lost in a row.
+    pub burst: u32,
+    pub seed: u64,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self { pacing: true, dscp: -1, link_kbps: 0, loss: None }
+    }
+}
+
+/// Counters of the elements, as they publish them in `stats`.
+#[derive(Clone, Debug)]
+pub struct VideoStats {
+    pub pace: gst::Structure,
+    pub packetize: gst::Structure,
+    pub send: gst::Structure,
+}
+
+/// A running stream. [`VideoStream::stop`] ends it with all its threads.
+pub struct VideoStream {
+    runner: Runner,
+    source: gst_app::AppSrc,
+    pacer: gst::Element,
+    encoder: gst::Element,
+    packetizer: gst::Element,
+    sender: gst::Element,
+    bitrate: super::description::Bitrate,
+    gate: Gate,
+    _socket: OwnedFd,
+}
+
+impl VideoStream {
+    /// Builds the pipeline. `events` hears of failures until the stream is stopped.
+    pub fn build(
+        encode: &EncodeDescription,
+        send: &SendDescription,
+        spec: VideoSpec<'_>,
+        events: mpsc::UnboundedSender<StreamEvent>,
+    ) -> anyhow::Result<VideoStream> {
+        if encode.codec != spec.params.codec {
+            bail!("{} encodes {}, not {}", encode.common.name, encode.codec, spec.params.codec);
+        }
+        let socket = spec.socket.try_clone_to_owned().context("the video socket cannot be shared")?;
+        let runner = Runner::new("video", run::parse(&pipeline_text(encode, send, &spec))?);
+        runner.watch(run::into_channel(events, |event| event));
+        let find = |name| run::element(runner.pipeline.upcast_ref(), name);
+        let (pacer, encoder) = (find("pacer")?, find("encoder")?);
+        let (packetizer, sender) = (find("packetizer")?, find("sender")?);
+        let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
+        set_packetizer(&packetizer, &spec);
+        set_sender(&sender, &spec.sending, socket.as_fd());
+        warn_of_other_sizes(&source, spec.params.width, spec.params.height);
+        let gate = Gate::before(&packetizer);
+        let bitrate = encode.bitrate.clone();
+        Ok(Self { runner, source, pacer, encoder, packetizer, sender, bitrate, gate, _socket: socket })
+    }
+
+    /// Where captured frames go in: live, without timestamps of their own, and the newest replaces one not yet taken.
+    pub fn source(&self) -> &gst_app::AppSrc {
+        &self.source
+    }
+
+    /// Starts pacing and encoding. Nothing leaves before [`Self::set_destination`].
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.runner.start().await
+    }
+
+    /// Sends to `peer` from now on, from `source` where the client used that address of ours. The first call opens the
+    /// stream with a key frame; later ones follow a client that moved.
+    pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) {
+        run::set_destination(&self.sender, peer, source);
+        if self.gate.open() {
+            self.force_key_unit();
+        }
+    }
+
+    /// Makes the next encoded frame a key frame with all headers.
+    pub fn force_key_unit(&self) {
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+        let pad = self.encoder.static_pad("src").expect("an encoder has a source pad");
+        if !pad.send_event(event) {
+            tracing::debug!("the encoder did not take a key frame request");
+        }
+    }
+
+    /// Changes the encoder's bitrate. False where the description says that it cannot change while it runs.
+    pub fn set_bitrate(&self, kbps: u32) -> bool {
+        if self.bitrate.live {
+            let value = self.bitrate.value(kbps).to_string();
+            self.encoder.set_property_from_str(&self.bitrate.property, &value);
+        }
+        self.bitrate.live
+    }
+
+    pub fn stats(&self) -> VideoStats {
+        VideoStats {
+            pace: self.pacer.property("stats"),
+            packetize: self.packetizer.property("stats"),
+            send: self.sender.property("stats"),
+        }
+    }
+
+    /// Ends the stream; when it returns, every thread of the pipeline is gone.
+    pub async fn stop(self) {
+        self.runner.stop().await;
+    }
+}
+
+fn pipeline_text(encode: &EncodeDescription, send: &SendDescription, spec: &VideoSpec<'_>) -> String {
+    let p = &spec.params;
+    let mode = Mode { width: p.width, height: p.height, fps: p.fps };
+    format!(
+        "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 max-bytes=0 leaky-type=downstream \
+         ! videoconvertscale add-borders=true n-threads=2 \
+         ! video/x-raw,format=(string){{NV12,I420}},width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=(string){color} \
+         ! framepacer name=pacer ! video/x-raw,framerate={fps} \
+         ! {encode} ! {caps} ! {send}",
+        width = p.width,
+        height = p.height,
+        fps = p.fps,
+        color = colorimetry(p.color_space, p.full_range),
+        encode = encode.fill(mode, spec.encoder_kbps),
+        caps = codec_caps(p.codec),
+        send = send.common.launch,
+    )
+}
+
+/// What an encode description has to deliver.
+pub fn codec_caps(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "video/x-h264,stream-format=byte-stream,alignment=au",
+        Codec::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
+        Codec::Av1 => "video/x-av1,stream-format=obu-stream,alignment=tu",
+    }
+}
+
+fn colorimetry(space: ColorSpace, full_range: bool) -> String {
+    use gst_video::{VideoColorMatrix, VideoColorPrimaries, VideoColorRange, VideoTransferFunction};
+    let range = if full_range { VideoColorRange::Range0_255 } else { VideoColorRange::Range16_235 };
+    let (matrix, transfer, primaries) = match space {
+        ColorSpace::Bt601 => {
+            (VideoColorMatrix::Bt601, VideoTransferFunction::Bt601, VideoColorPrimaries::Smpte170m)
+        }
+        ColorSpace::Bt709 => {
+            (VideoColorMatrix::Bt709, VideoTransferFunction::Bt709, VideoColorPrimaries::Bt709)
+        }
+        ColorSpace::Bt2020 => {
+            (VideoColorMatrix::Bt2020, VideoTransferFunction::Bt202010, VideoColorPrimaries::Bt2020)
+        }
+    };
+    gst_video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string()
+}
+
+fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) {
+    packetizer.set_property_from_str("packet-size", &spec.params.packet_size.to_string());
+    packetizer.set_property_from_str("fec-percentage", &spec.fec_percentage.to_string());
+    packetizer.set_property_from_str("min-fec-packets", &spec.params.min_fec_packets.to_string());
+    if let Some(key) = spec.key.as_ref().filter(|_| spec.params.encrypt) {
+        packetizer.set_property("encryption-key", hex::encode(key.0));
+    }
+}
+
+fn set_sender(sender: &gst::Element, sending: &Sending, socket: BorrowedFd<'_>) {
+    sender.set_property("fd", socket.as_raw_fd());
+    sender.set_property("pacing", sending.pacing);
+    sender.set_property("dscp", sending.dscp);
+    sender.set_property_from_str("link-rate", &sending.link_kbps.to_string());
+    if let Some(loss) = sending.loss {
+        sender.set_property("loss-percentage", loss.percentage);
+        sender.set_property_from_str("loss-burst", &loss.burst.to_string());
+        sender.set_property_from_str("loss-seed", &loss.seed.to_string());
+    }
+}
+
+/// One warning for each size that is captured and not the client's.
+fn warn_of_other_sizes(source: &gst_app::AppSrc, width: u32, height: u32) {
+    let pad = source.static_pad("src").expect("appsrc has a source pad");
+    let mut last = (width, height);
+    let mut watch = move |event: &gst::EventRef| {
+        let gst::EventView::Caps(caps) = event.view() else { return };
+        let Ok(info) = gst_video::VideoInfo::from_caps(caps.caps()) else { return };
+        let size = (info.width(), info.height());
+        if size != last && size != (width, height) {
+            tracing::warn!(
+                "the captured picture is {}x{}, the client asked for {width}x{height}: scaled, with borders where the shapes differ",
+                size.0,
+                size.1
+            );
+        }
+        last = size;
+    };
+    let watch = std::sync::Mutex::new(move |event: &gst::EventRef| watch(event));
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let (Some(event), Ok(mut watch)) = (info.event(), watch.lock()) {
+            watch(event);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}

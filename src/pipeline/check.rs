@@ -1,0 +1,114 @@
+//! Descriptions held against the GStreamer of this machine.
+
+use super::description::{
+    AudioDescription, CaptureDescription, Common, Describes, EncodeDescription, Mode, SendDescription,
+};
+use super::launch;
+use crate::protocol::params::Fps;
+use gst::glib;
+use gst::prelude::*;
+
+/// What is wrong with a text that this machine has all elements for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The word of the file to point at.
+    pub word: String,
+    pub reason: String,
+}
+
+/// A description with its placeholders filled for a trial.
+pub trait Sample: Describes {
+    fn sample(&self) -> String;
+
+    /// Properties that are set later: name of the element in the launch text, property.
+    fn set_later(&self) -> Vec<(&str, &str)> {
+        Vec::new()
+    }
+}
+
+const SAMPLE_MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 30, den: 1 } };
+
+impl Sample for CaptureDescription {
+    fn sample(&self) -> String {
+        self.fill(SAMPLE_MODE, Some((0, -1)))
+    }
+}
+
+impl Sample for EncodeDescription {
+    fn sample(&self) -> String {
+        self.fill(SAMPLE_MODE, 2000)
+    }
+
+    fn set_later(&self) -> Vec<(&str, &str)> {
+        vec![("encoder", &self.bitrate.property)]
+    }
+}
+
+impl Sample for AudioDescription {
+    fn sample(&self) -> String {
+        self.fill(2, 5, 96)
+    }
+}
+
+impl Sample for SendDescription {
+    fn sample(&self) -> String {
+        self.common().launch.clone()
+    }
+}
+
+/// The first thing in `needs` that is not installed, in words that follow "because".
+pub fn obstacle(common: &Common) -> Option<String> {
+    common.needs.iter().find_map(|need| {
+        let Some(class) = class_of(&need.element) else {
+            return Some(format!("there is no element {}", need.element));
+        };
+        let property = need.property.as_deref()?;
+        class
+            .find_property(property)
+            .is_none()
+            .then(|| format!("{} has no property {property} in this version of GStreamer", need.element))
+    })
+}
+
+/// What is wrong with the launch text. Ask only where there is no [`obstacle`].
+pub fn fault<D: Sample>(description: &D) -> Option<Fault> {
+    let text = &description.common().launch;
+    let elements = launch::elements(text);
+    elements.iter().find_map(element_fault).or_else(|| later_fault(description, &elements)).or_else(|| {
+        let flags = gst::ParseFlags::FATAL_ERRORS;
+        let error = gst::parse::bin_from_description_full(&description.sample(), false, None, flags).err()?;
+        Some(Fault { word: "launch".into(), reason: error.message().to_owned() })
+    })
+}
+
+fn element_fault(element: &launch::Element<'_>) -> Option<Fault> {
+    let factory = element.factory;
+    let Some(class) = class_of(factory) else {
+        let reason = format!("unknown element {factory} (list it in needs if only some machines have it)");
+        return Some(Fault { word: factory.to_owned(), reason });
+    };
+    let (property, _) = element
+        .properties
+        .iter()
+        .find(|(property, _)| !property.contains("::") && class.find_property(property).is_none())?;
+    let reason = format!("element {factory} has no property {property}");
+    Some(Fault { word: format!("{property}="), reason })
+}
+
+fn later_fault<D: Sample>(description: &D, elements: &[launch::Element<'_>]) -> Option<Fault> {
+    description.set_later().into_iter().find_map(|(name, property)| {
+        let factory = elements.iter().find(|e| e.name() == Some(name))?.factory;
+        let class = class_of(factory)?;
+        class.find_property(property).is_none().then(|| Fault {
+            word: format!("\"{property}\""),
+            reason: format!("element {factory}, named {name}, has no property {property}"),
+        })
+    })
+}
+
+/// The class of a factory's elements; none where the factory or its plugin is missing.
+fn class_of(factory: &str) -> Option<glib::object::ClassRef<'static, glib::Object>> {
+    let factory = gst::ElementFactory::find(factory)?.load().ok()?;
+    let factory = factory.downcast::<gst::ElementFactory>().ok()?;
+    glib::Class::<glib::Object>::from_type(factory.element_type())
+}

@@ -1,0 +1,211 @@
+//! What all pipelines share: GStreamer itself, state changes off the async threads, the bus, and the gate that keeps
+//! a stream shut until its destination is known.
+
+use anyhow::{Context, bail};
+use gst::glib;
+use gst::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Starts GStreamer with our elements and routes its log to `tracing`. Safe to call often; the first call counts.
+pub fn init() -> anyhow::Result<()> {
+    static DONE: std::sync::OnceLock<Result<(), String>> = std::sync::OnceLock::new();
+    DONE.get_or_init(|| start_gstreamer().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|reason| anyhow::anyhow!("{reason}"))
+}
+
+fn start_gstreamer() -> anyhow::Result<()> {
+    gst::init().context("GStreamer does not start")?;
+    // Before any look-up: a plugin file of the same name on GST_PLUGIN_PATH must not register its types first.
+    gstgamestream::plugin_register_static().context("our own GStreamer elements cannot be registered")?;
+    route_log();
+    Ok(())
+}
+
+/// GStreamer's errors are the surroundings', so they are warnings here; what GST_DEBUG asks for comes through too.
+fn route_log() {
+    gst::log::remove_default_log_function();
+    if std::env::var_os("GST_DEBUG").is_none() {
+        gst::log::set_default_threshold(gst::DebugLevel::Error);
+    }
+    gst::log::add_log_function(|category, level, _file, _function, _line, object, message| {
+        let text = message.get().map(|m| m.to_string()).unwrap_or_default();
+        let object = object.map(|o| o.to_string()).unwrap_or_default();
+        let category = category.name();
+        match level {
+            gst::DebugLevel::Error => tracing::warn!(target: "gstreamer", category, object, "{text}"),
+            gst::DebugLevel::Warning | gst::DebugLevel::Fixme | gst::DebugLevel::Info => {
+                tracing::debug!(target: "gstreamer", category, object, "{text}")
+            }
+            _ => tracing::trace!(target: "gstreamer", category, object, "{text}"),
+        }
+    });
+    glib::log_set_default_handler(|domain, level, message| match level {
+        glib::LogLevel::Error | glib::LogLevel::Critical | glib::LogLevel::Warning => {
+            tracing::warn!(target: "glib", domain, "{message}")
+        }
+        _ => tracing::debug!(target: "glib", domain, "{message}"),
+    });
+}
+
+/// What a stream reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// The pipeline stopped for this reason.
+    Failed(String),
+    /// Nobody listens at the destination any more.
+    PeerGone,
+}
+
+/// A pipeline whose state changes run on a thread of their own: some elements block for half a minute.
+pub(super) struct Runner {
+    pub pipeline: gst::Pipeline,
+    /// Whose pipeline it is, for messages and thread names: `capture`, `video`, `audio`.
+    what: &'static str,
+}
+
+/// Longest a pipeline may take to start.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// Longest a pipeline may take to stop before it is left to itself.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+impl Runner {
+    pub fn new(what: &'static str, pipeline: gst::Pipeline) -> Self {
+        Self { pipeline, what }
+    }
+
+    /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
+    pub fn watch(&self, report: impl Fn(StreamEvent) + Send + Sync + 'static) {
+        let bus = self.pipeline.bus().expect("a pipeline has a bus");
+        let what = self.what;
+        bus.set_sync_handler(move |_, message| {
+            if let Some(event) = event_of(what, message) {
+                report(event);
+            }
+            gst::BusSyncReply::Drop
+        });
+    }
+
+    pub async fn start(&self) -> anyhow::Result<()> {
+        self.change(gst::State::Playing, START_LIMIT).await
+    }
+
+    /// Stops it and waits until every thread of it has ended.
+    pub async fn stop(&self) {
+        if let Err(error) = self.change(gst::State::Null, STOP_LIMIT).await {
+            tracing::warn!("{error:#}");
+        }
+    }
+
+    async fn change(&self, state: gst::State, limit: Duration) -> anyhow::Result<()> {
+        let (what, pipeline) = (self.what, self.pipeline.clone());
+        let (done, finished) = oneshot::channel();
+        std::thread::Builder::new().name(format!("{what}-state")).spawn(move || {
+            let result = pipeline.set_state(state).map(|_| ());
+            drop(pipeline);
+            let _ = done.send(result);
+        })?;
+        match tokio::time::timeout(limit, finished).await {
+            Ok(Ok(result)) => result.with_context(|| format!("the {what} pipeline does not go to {state:?}")),
+            Ok(Err(_)) => bail!("the {what} pipeline's state change was lost"),
+            Err(_) => bail!("the {what} pipeline did not go to {state:?} within {} s", limit.as_secs()),
+        }
+    }
+}
+
+impl Drop for Runner {
+    /// For pipelines that nobody stopped; after `stop` it has nothing to do.
+    fn drop(&mut self) {
+        if self.pipeline.current_state() != gst::State::Null {
+            let pipeline = self.pipeline.clone();
+            let stop = move || pipeline.set_state(gst::State::Null).is_ok();
+            let _ = std::thread::Builder::new().name(format!("{}-state", self.what)).spawn(stop);
+        }
+    }
+}
+
+fn event_of(what: &str, message: &gst::MessageRef) -> Option<StreamEvent> {
+    let source = || message.src().map(|s| s.name().to_string()).unwrap_or_default();
+    match message.view() {
+        gst::MessageView::Error(error) => {
+            let detail = error.debug().map(|d| d.to_string()).unwrap_or_default();
+            tracing::debug!("{what}: {}: {}: {detail}", source(), error.error());
+            Some(StreamEvent::Failed(format!("{}: {}", source(), error.error())))
+        }
+        gst::MessageView::Warning(warning) => {
+            tracing::warn!("{what}: {}: {}", source(), warning.error());
+            None
+        }
+        gst::MessageView::Eos(_) => Some(StreamEvent::Failed("the stream ended".into())),
+        gst::MessageView::Element(element) => {
+            let is_gone = element.structure().is_some_and(|s| s.name() == "GstGameStreamPeerGone");
+            is_gone.then_some(StreamEvent::PeerGone)
+        }
+        _ => None,
+    }
+}
+
+/// Sends events into a channel; the receiver may be gone.
+pub(super) fn into_channel<T: Send + 'static>(
+    events: mpsc::UnboundedSender<T>,
+    wrap: impl Fn(StreamEvent) -> T + Send + Sync + 'static,
+) -> impl Fn(StreamEvent) + Send + Sync + 'static {
+    move |event| drop(events.send(wrap(event)))
+}
+
+/// Keeps everything back until a destination is known, so that the first packet that leaves is the first of a frame
+/// that can be decoded alone, and frame indices start with it.
+#[derive(Clone, Default)]
+pub(super) struct Gate(Arc<AtomicU8>);
+
+const SHUT: u8 = 0;
+const AWAITS_KEY: u8 = 1;
+const OPEN: u8 = 2;
+
+impl Gate {
+    /// Puts the gate before `element`.
+    pub fn before(element: &gst::Element) -> Gate {
+        let gate = Gate::default();
+        let state = gate.0.clone();
+        let pad = element.static_pad("sink").expect("a packetizer has a sink pad");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match state.load(Ordering::Acquire) {
+            OPEN => gst::PadProbeReturn::Remove,
+            AWAITS_KEY
+                if info.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)) =>
+            {
+                state.store(OPEN, Ordering::Release);
+                gst::PadProbeReturn::Remove
+            }
+            _ => gst::PadProbeReturn::Drop,
+        });
+        gate
+    }
+
+    /// Opens with the next key frame. True if it was shut.
+    pub fn open(&self) -> bool {
+        self.0.compare_exchange(SHUT, AWAITS_KEY, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Tells `sender` where to send: `source` is the address of ours that the client used.
+pub(super) fn set_destination(sender: &gst::Element, peer: SocketAddr, source: Option<IpAddr>) {
+    sender.set_property("source-address", source.map(|s| s.to_string()).unwrap_or_default());
+    sender.set_property("host", peer.ip().to_canonical().to_string());
+    sender.set_property("port", i32::from(peer.port()));
+}
+
+/// The text of an address property; scope ids are kept.
+pub(super) fn element(bin: &gst::Bin, name: &str) -> anyhow::Result<gst::Element> {
+    bin.by_name(name).with_context(|| format!("the pipeline has no element named {name}"))
+}
+
+/// Parses a whole pipeline text; nothing in it may be half right.
+pub(super) fn parse(text: &str) -> anyhow::Result<gst::Pipeline> {
+    let element = gst::parse::launch_full(text, None, gst::ParseFlags::FATAL_ERRORS)
+        .with_context(|| format!("the pipeline cannot be built: {text}"))?;
+    element.downcast::<gst::Pipeline>().map_err(|_| anyhow::anyhow!("not a pipeline: {text}"))
+}
