@@ -4,6 +4,7 @@ pub mod admin;
 pub mod control;
 pub mod discovery;
 pub mod media;
+pub mod noise;
 pub mod nvhttp;
 pub mod ports;
 pub mod rtsp;

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 /// Most bytes of a request, body included. A client's ANNOUNCE has about 2 kB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Most bytes before the body.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Most header lines of a request; clients send six.
 const MAX_HEADERS: usize = 64;
 
@@ -20,7 +22,7 @@ pub enum MessageError {
     TooManyHeaders,
     #[error("a Content-length that is no number")]
     ContentLength,
-    #[error("longer than {MAX_REQUEST_BYTES} bytes")]
+    #[error("longer than {MAX_REQUEST_BYTES} bytes, or {MAX_HEAD_BYTES} before the body")]
     TooLong,
 }
 
@@ -37,8 +39,13 @@ pub struct Request {
 impl Request {
     /// Reads a request from the bytes that came so far; `None` if more must come.
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, MessageError> {
-        let Some(head_end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
-            return if bytes.len() >= MAX_REQUEST_BYTES { Err(MessageError::TooLong) } else { Ok(None) };
+        // What is no request at all should not be waited for.
+        if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+            return Err(MessageError::RequestLine);
+        }
+        let head = &bytes[..bytes.len().min(MAX_HEAD_BYTES)];
+        let Some(head_end) = head.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return if bytes.len() >= MAX_HEAD_BYTES { Err(MessageError::TooLong) } else { Ok(None) };
         };
         let head = std::str::from_utf8(&bytes[..head_end]).map_err(|_| MessageError::NotText)?;
         let mut lines = head.split("\r\n");
@@ -171,7 +178,8 @@ mod tests {
             error(&format!("PLAY / RTSP/1.0\r\nContent-length: {}\r\n\r\n", usize::MAX)),
             MessageError::TooLong
         );
-        assert_eq!(error(&"x".repeat(MAX_REQUEST_BYTES)), MessageError::TooLong);
+        assert_eq!(error(&"X".repeat(MAX_HEAD_BYTES)), MessageError::TooLong);
+        assert_eq!(error("\x16\x03\x01"), MessageError::RequestLine);
         assert_eq!(
             error(&format!("PLAY / RTSP/1.0\r\n{}\r\n", "a: b\r\n".repeat(65))),
             MessageError::TooManyHeaders
