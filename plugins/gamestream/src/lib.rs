@@ -15,13 +15,15 @@ pub mod packets;
 pub mod wire;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    framepacer::register(plugin)?;
-    framestamp::register(plugin)?;
     gamestreamvideopay::register(plugin)?;
-    gamestreamaudiopay::register(plugin)?;
-    gamestreamvideodepay::register(plugin)?;
-    gamestreamaudiodepay::register(plugin)?;
-    pacedudpsink::register(plugin)
+    // An element without its description cannot be registered; it is not to keep the others away.
+    let _ = gamestreamaudiopay::register(plugin);
+    let _ = gamestreamvideodepay::register(plugin);
+    let _ = gamestreamaudiodepay::register(plugin);
+    let _ = framepacer::register(plugin);
+    let _ = framestamp::register(plugin);
+    let _ = pacedudpsink::register(plugin);
+    Ok(())
 }
 
 gst::plugin_define!(

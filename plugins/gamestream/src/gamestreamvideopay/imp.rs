@@ -1,16 +1,463 @@
+use super::pool::FramePool;
+use crate::packets::{CAPS_NAME, PacketsMeta};
+use crate::wire::seal::{Key, NotAKey, VideoSealer};
+use crate::wire::video::{Frame, FrameKind, Layout, Packetizer, Redundancy};
 use gst::glib;
+use gst::prelude::*;
 use gst::subclass::prelude::*;
+use std::sync::{LazyLock, Mutex};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "gamestreamvideopay",
+        gst::DebugColorFlags::empty(),
+        Some("Encoded video to GameStream packets"),
+    )
+});
+
+const PROP_PACKET_SIZE: &str = "packet-size";
+const PROP_FEC_PERCENTAGE: &str = "fec-percentage";
+const PROP_MIN_FEC_PACKETS: &str = "min-fec-packets";
+const PROP_ENCRYPTION_KEY: &str = "encryption-key";
+const PROP_STATS: &str = "stats";
+
+const DEFAULT_PACKET_SIZE: u32 = 1392;
+const DEFAULT_FEC_PERCENTAGE: u32 = 20;
+const DEFAULT_MIN_FEC_PACKETS: u32 = 0;
+
+#[derive(Clone, Copy)]
+struct Settings {
+    packet_size: u32,
+    fec_percentage: u32,
+    min_fec_packets: u32,
+    key: Result<Option<Key>, NotAKey>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            packet_size: DEFAULT_PACKET_SIZE,
+            fec_percentage: DEFAULT_FEC_PERCENTAGE,
+            min_fec_packets: DEFAULT_MIN_FEC_PACKETS,
+            key: Ok(None),
+        }
+    }
+}
+
+impl Settings {
+    fn redundancy(&self) -> Redundancy {
+        Redundancy { percentage: self.fec_percentage as u8, min: self.min_fec_packets as usize }
+    }
+}
 
 #[derive(Default)]
-pub struct GameStreamVideoPay {}
+struct State {
+    packetizer: Packetizer,
+    pool: FramePool,
+    segment: gst::FormattedSegment<gst::ClockTime>,
+    stats: Stats,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Stats {
+    frames: u64,
+    key_frames: u64,
+    packets: u64,
+    parity_packets: u64,
+    bytes: u64,
+    dropped: u64,
+    skipped: u64,
+    key_unit_requests: u64,
+}
+
+/// What becomes of a frame.
+enum Verdict {
+    Send { skip_before: bool },
+    Drop { skip: bool },
+}
+
+/// Lock order: `settings`, `state`, `sealer`; none is held while pushing or posting.
+pub struct GameStreamVideoPay {
+    sinkpad: gst::Pad,
+    srcpad: gst::Pad,
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+    /// Outlives a stop: the nonces of a key go on where they were.
+    sealer: Mutex<Option<(Key, VideoSealer)>>,
+}
+
+impl GameStreamVideoPay {
+    fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if buffer.size() == 0 {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let now = self.obj().current_running_time();
+        let settings = *self.settings.lock().unwrap();
+        let (packets, key_unit) = self.packetize(&buffer, settings, now)?;
+        if key_unit {
+            self.request_key_unit();
+        }
+        match packets {
+            Some(packets) => self.srcpad.push(packets),
+            None => Ok(gst::FlowSuccess::Ok),
+        }
+    }
+
+    /// The packets of `buffer` if it goes out, and whether a key unit is needed.
+    fn packetize(
+        &self,
+        buffer: &gst::BufferRef,
+        settings: Settings,
+        now: Option<gst::ClockTime>,
+    ) -> Result<(Option<gst::Buffer>, bool), gst::FlowError> {
+        let state = &mut *self.state.lock().unwrap();
+        let layout = Layout::plan(buffer.size(), settings.packet_size as usize, settings.redundancy());
+        let verdict = match layout {
+            Ok(_) => judge(buffer, state.stats.frames > 0),
+            Err(_) => {
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "{} bytes do not fit into the packets of a frame",
+                    buffer.size()
+                );
+                Verdict::Drop { skip: true }
+            }
+        };
+        let (skip, sent) = match verdict {
+            Verdict::Send { skip_before } => (skip_before, true),
+            Verdict::Drop { skip } => (skip, false),
+        };
+        if skip {
+            state.packetizer.skip_frame();
+            state.stats.skipped += 1;
+        }
+        let key_unit = skip || !sent;
+        state.stats.key_unit_requests += u64::from(key_unit);
+        match layout {
+            Ok(layout) if sent => Ok((Some(self.write(state, &layout, buffer, now)?), key_unit)),
+            _ => {
+                state.stats.dropped += 1;
+                Ok((None, key_unit))
+            }
+        }
+    }
+
+    fn write(
+        &self,
+        state: &mut State,
+        layout: &Layout,
+        buffer: &gst::BufferRef,
+        now: Option<gst::ClockTime>,
+    ) -> Result<gst::Buffer, gst::FlowError> {
+        let sealer = &mut *self.sealer.lock().unwrap();
+        let sealer = sealer.as_mut().map(|(_, sealer)| sealer);
+        let size = layout.datagram(sealer.is_some());
+        let mut packets = state.pool.acquire(size * layout.packets())?;
+        let out = packets.get_mut().expect("a buffer just acquired has one owner");
+        {
+            let bitstream = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let mut bytes = out.map_writable().map_err(|_| gst::FlowError::Error)?;
+            let running_time = buffer.pts().and_then(|pts| state.segment.to_running_time(pts));
+            let frame = Frame {
+                kind: if is_key(buffer) { FrameKind::Key } else { FrameKind::Delta },
+                timestamp: rtp_time(running_time.or(now).unwrap_or_default()),
+                latency: latency(running_time, now),
+                bitstream: &bitstream,
+            };
+            state.packetizer.write(layout, &frame, sealer, &mut bytes);
+        }
+        out.set_pts(buffer.pts());
+        out.set_duration(buffer.duration());
+        if !is_key(buffer) {
+            out.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        PacketsMeta::add(out, size, layout.packets());
+        state.stats.count(layout, is_key(buffer), size);
+        gst::trace!(CAT, imp = self, "{} bytes in {} packets", buffer.size(), layout.packets());
+        Ok(packets)
+    }
+
+    fn request_key_unit(&self) {
+        gst::debug!(CAT, imp = self, "Requesting a key unit");
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+        if !self.sinkpad.push_event(event) {
+            gst::debug!(CAT, imp = self, "Nobody upstream makes key units on request");
+        }
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let caps = packet_caps(caps.caps());
+                gst::debug!(CAT, imp = self, "Sending {caps}");
+                return self.srcpad.push_event(gst::event::Caps::new(&caps));
+            }
+            gst::EventView::Segment(segment) => {
+                let segment = segment.segment().downcast_ref::<gst::ClockTime>();
+                self.state.lock().unwrap().segment = segment.cloned().unwrap_or_default();
+            }
+            gst::EventView::FlushStop(_) => self.state.lock().unwrap().segment = Default::default(),
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// Takes up the key; one that was used before goes on with its nonces.
+    fn prepare(&self) -> Result<(), gst::ErrorMessage> {
+        let key = self.settings.lock().unwrap().key.map_err(|NotAKey| {
+            gst::error_msg!(gst::ResourceError::Settings, ["{PROP_ENCRYPTION_KEY} is not 32 hex digits"])
+        })?;
+        *self.state.lock().unwrap() = State::default();
+        let mut sealer = self.sealer.lock().unwrap();
+        if sealer.as_ref().map(|(key, _)| *key) != key {
+            *sealer = key.map(|key| (key, VideoSealer::new(&key)));
+        }
+        Ok(())
+    }
+}
+
+impl Stats {
+    fn count(&mut self, layout: &Layout, key: bool, size: usize) {
+        let parity: usize = layout.blocks().iter().map(|block| block.parity).sum();
+        self.frames += 1;
+        self.key_frames += u64::from(key);
+        self.packets += layout.packets() as u64;
+        self.parity_packets += parity as u64;
+        self.bytes += (layout.packets() * size) as u64;
+    }
+
+    fn structure(&self) -> gst::Structure {
+        gst::Structure::builder("application/x-gamestreamvideopay-stats")
+            .field("frames", self.frames)
+            .field("key-frames", self.key_frames)
+            .field("packets", self.packets)
+            .field("parity-packets", self.parity_packets)
+            .field("bytes", self.bytes)
+            .field("frames-dropped", self.dropped)
+            .field("frames-skipped", self.skipped)
+            .field("key-unit-requests", self.key_unit_requests)
+            .build()
+    }
+}
+
+fn is_key(buffer: &gst::BufferRef) -> bool {
+    !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+/// A client begins with a key frame, and only a key frame makes good what was lost before it.
+fn judge(buffer: &gst::BufferRef, started: bool) -> Verdict {
+    if is_key(buffer) {
+        Verdict::Send { skip_before: false }
+    } else if started {
+        Verdict::Send { skip_before: buffer.flags().contains(gst::BufferFlags::DISCONT) }
+    } else {
+        Verdict::Drop { skip: false }
+    }
+}
+
+/// 90 kHz, to the nearest tick, wrapping.
+fn rtp_time(running_time: gst::ClockTime) -> u32 {
+    ((u128::from(running_time.nseconds()) * 9 + 50_000) / 100_000) as u32
+}
+
+/// Tenths of a millisecond from `from` until `to`, at least one; 0 when it is not known.
+fn latency(from: Option<gst::ClockTime>, to: Option<gst::ClockTime>) -> u16 {
+    let Some((from, to)) = from.zip(to) else { return 0 };
+    let tenths = to.saturating_sub(from).useconds() / 100;
+    tenths.clamp(1, u64::from(u16::MAX)) as u16
+}
+
+/// What the packets of video with these caps are.
+fn packet_caps(video: &gst::CapsRef) -> gst::Caps {
+    let structure = video.structure(0).expect("caps of an event are fixed");
+    let encoding = match structure.name().as_str() {
+        "video/x-h265" => "H265",
+        "video/x-av1" => "AV1",
+        _ => "H264",
+    };
+    gst::Caps::builder(CAPS_NAME)
+        .field("media", "video")
+        .field("encoding-name", encoding)
+        .field_if_some("framerate", structure.get::<gst::Fraction>("framerate").ok())
+        .build()
+}
 
 #[glib::object_subclass]
 impl ObjectSubclass for GameStreamVideoPay {
     const NAME: &'static str = "GstGameStreamVideoPay";
     type Type = super::GameStreamVideoPay;
     type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = |name| class.pad_template(name).expect("declared below");
+        let sinkpad = gst::Pad::builder_from_template(&template("sink"))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.sink_chain(buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
+            })
+            .build();
+        Self {
+            sinkpad,
+            srcpad: gst::Pad::from_template(&template("src")),
+            settings: Mutex::default(),
+            state: Mutex::default(),
+            sealer: Mutex::default(),
+        }
+    }
 }
 
-impl ObjectImpl for GameStreamVideoPay {}
+impl ObjectImpl for GameStreamVideoPay {
+    fn constructed(&self) {
+        self.parent_constructed();
+        self.obj().add_pad(&self.sinkpad).expect("a new element has no pads");
+        self.obj().add_pad(&self.srcpad).expect("a new element has no pads");
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecUInt::builder(PROP_PACKET_SIZE)
+                    .nick("Packet size")
+                    .blurb(
+                        "Size of a packet in bytes as client and host agree on it (the packetSize of ANNOUNCE); a \
+                         datagram is 16 bytes longer, and another 32 with encryption",
+                    )
+                    .minimum(64)
+                    .maximum(9000)
+                    .default_value(DEFAULT_PACKET_SIZE)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder(PROP_FEC_PERCENTAGE)
+                    .nick("FEC percentage")
+                    .blurb(
+                        "Parity packets in per cent of the data packets of a block, rounded up; so many packets of a \
+                         block may be lost. 0 sends none",
+                    )
+                    .maximum(255)
+                    .default_value(DEFAULT_FEC_PERCENTAGE)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder(PROP_MIN_FEC_PACKETS)
+                    .nick("Minimum of FEC packets")
+                    .blurb(
+                        "Parity packets that even the smallest block gets (the minRequiredFecPackets of ANNOUNCE), \
+                         as long as they are not more than 255 % of its data packets; without meaning while \
+                         fec-percentage is 0",
+                    )
+                    .maximum(40)
+                    .default_value(DEFAULT_MIN_FEC_PACKETS)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecString::builder(PROP_ENCRYPTION_KEY)
+                    .nick("Encryption key")
+                    .blurb(
+                        "AES-128 key of the session as 32 hex digits (the rikey of the launch request), with which \
+                         every packet is sealed; empty sends them in the clear",
+                    )
+                    .write_only()
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>(PROP_STATS)
+                    .nick("Statistics")
+                    .blurb(
+                        "Counts since the start: frames, key-frames, packets (parity included), parity-packets, bytes \
+                         (as datagrams), frames-dropped (before the first key frame, or too large), frames-skipped \
+                         (frame indices left out), key-unit-requests",
+                    )
+                    .read_only()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings.lock().unwrap();
+        match pspec.name() {
+            PROP_PACKET_SIZE => settings.packet_size = value.get().expect("type checked upstream"),
+            PROP_FEC_PERCENTAGE => settings.fec_percentage = value.get().expect("type checked upstream"),
+            PROP_MIN_FEC_PACKETS => settings.min_fec_packets = value.get().expect("type checked upstream"),
+            PROP_ENCRYPTION_KEY => {
+                let text: Option<String> = value.get().expect("type checked upstream");
+                settings.key = Key::parse(&text.unwrap_or_default());
+            }
+            _ => unimplemented!(),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            PROP_PACKET_SIZE => self.settings.lock().unwrap().packet_size.to_value(),
+            PROP_FEC_PERCENTAGE => self.settings.lock().unwrap().fec_percentage.to_value(),
+            PROP_MIN_FEC_PACKETS => self.settings.lock().unwrap().min_fec_packets.to_value(),
+            PROP_STATS => {
+                let stats = self.state.lock().unwrap().stats;
+                stats.structure().to_value()
+            }
+            _ => unimplemented!(),
+        }
+    }
+}
+
 impl GstObjectImpl for GameStreamVideoPay {}
-impl ElementImpl for GameStreamVideoPay {}
+
+impl ElementImpl for GameStreamVideoPay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "GameStream video payloader",
+                "Codec/Payloader/Network/Video",
+                "Cuts encoded video into the packets that Moonlight clients receive, with Reed-Solomon parity and \
+                 optional encryption",
+                "The moonpipe developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let stream = |name, format, alignment| {
+                gst::Structure::builder(name)
+                    .field("stream-format", format)
+                    .field("alignment", alignment)
+                    .build()
+            };
+            let video = gst::Caps::builder_full()
+                .structure(stream("video/x-h264", "byte-stream", "au"))
+                .structure(stream("video/x-h265", "byte-stream", "au"))
+                .structure(stream("video/x-av1", "obu-stream", "tu"))
+                .build();
+            let packets = gst::Caps::builder(CAPS_NAME).field("media", "video").build();
+            let template = |name, direction, caps| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
+                    .expect("a template that GStreamer accepts")
+            };
+            vec![
+                template("sink", gst::PadDirection::Sink, &video),
+                template("src", gst::PadDirection::Src, &packets),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.prepare().map_err(|error| {
+                self.post_error_message(error);
+                gst::StateChangeError
+            })?;
+        }
+        self.parent_change_state(transition)
+    }
+}

@@ -1,9 +1,27 @@
 /**
  * SECTION:element-gamestreamvideopay
+ * @short-description: Encoded video to GameStream packets
+ * @see_also: gamestreamvideodepay, pacedudpsink
+ *
+ * Cuts each encoded frame into the packets that Moonlight clients receive: RTP with NVIDIA's video header, up to four
+ * blocks per frame, each with Reed-Solomon parity, each packet sealed with AES-128-GCM when there is a key.
+ *
+ * A frame leaves as one buffer with all its datagrams back to back and a meta that says how to cut it, which
+ * pacedudpsink sends and gamestreamvideodepay understands. Packets and parity are computed in that pooled buffer.
+ *
+ * Clients start with a key frame, so frames before the first one are dropped and a key unit is requested upstream. A
+ * buffer that is flagged DISCONT follows one that a leaky queue dropped: unless it is a key frame, one frame index is
+ * left out, from which the client sees the loss, and a key unit is requested. A frame that does not fit into the
+ * packets of four blocks is dropped with the same consequences.
+ *
+ * |[
+ * gst-launch-1.0 videotestsrc is-live=true ! video/x-raw,width=1280,height=720,framerate=60/1 ! x264enc tune=zerolatency key-int-max=60 ! video/x-h264,profile=high ! h264parse config-interval=-1 ! gamestreamvideopay fec-percentage=50 ! pacedudpsink host=127.0.0.1 port=47998
+ * ]| Sends a test picture with half as many parity packets as data packets.
  */
 use gst::glib;
 
 mod imp;
+mod pool;
 
 glib::wrapper! {
     pub struct GameStreamVideoPay(ObjectSubclass<imp::GameStreamVideoPay>) @extends gst::Element, gst::Object;

@@ -1,3 +1,5 @@
 //! GameStream's media planes byte by byte, without GStreamer, socket or clock.
 
 pub mod fec;
+pub mod seal;
+pub mod video;

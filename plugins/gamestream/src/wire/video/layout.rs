@@ -1,0 +1,202 @@
+//! How many packets a frame becomes, and how they are grouped into blocks.
+
+use super::{FRAME_HEADER, HEADER, RTP_HEADER};
+use crate::wire::fec::MAX_SHARDS;
+use crate::wire::seal::VIDEO_PREFIX;
+
+/// Blocks that a packet's two bits can number.
+pub const MAX_BLOCKS: usize = 4;
+
+/// Packets of a block that a packet's ten bits can number.
+const MAX_PACKETS: usize = 1023;
+
+/// How much parity a block gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redundancy {
+    /// Parity packets in per cent of data packets; 0 is none at all.
+    pub percentage: u8,
+    /// Parity packets that a block gets at least, as far as 255 % and 255 packets allow.
+    pub min: usize,
+}
+
+/// The frame does not fit into four blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameTooLarge;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    pub data: usize,
+    pub parity: usize,
+    /// What its packets say, and what a client computes `parity` from.
+    pub percentage: u8,
+}
+
+impl Block {
+    pub fn packets(&self) -> usize {
+        self.data + self.parity
+    }
+}
+
+/// The packets of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    packet_size: usize,
+    frame_len: usize,
+    blocks: [Block; MAX_BLOCKS],
+    count: usize,
+}
+
+/// Parity packets of a block with `data` data packets, as clients compute them.
+pub fn parity_shards(data: usize, percentage: u8) -> usize {
+    (data * usize::from(percentage)).div_ceil(100)
+}
+
+impl Layout {
+    /// Lays out a frame of `frame_len` bytes of bitstream for packets of the agreed size.
+    ///
+    /// A block holds as many data packets as leave room for parity among 255; a frame that needs more than four such
+    /// blocks goes without parity.
+    pub fn plan(frame_len: usize, packet_size: usize, redundancy: Redundancy) -> Result<Self, FrameTooLarge> {
+        let packets = (FRAME_HEADER + frame_len).div_ceil(packet_size - RTP_HEADER);
+        let per_block = 100 * MAX_SHARDS / (100 + usize::from(redundancy.percentage));
+        let (count, redundancy) = match packets.div_ceil(per_block) {
+            count @ 1..=MAX_BLOCKS => (count, redundancy),
+            _ => (MAX_BLOCKS, Redundancy { percentage: 0, min: 0 }),
+        };
+        let data = packets.div_ceil(count);
+        if data > MAX_PACKETS {
+            return Err(FrameTooLarge);
+        }
+        let mut blocks = [Block::default(); MAX_BLOCKS];
+        for (n, slot) in blocks[..count].iter_mut().enumerate() {
+            *slot = block(data.min(packets - n * data), redundancy);
+        }
+        Ok(Self { packet_size, frame_len, blocks, count })
+    }
+
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks[..self.count]
+    }
+
+    /// Packets of the frame, parity included.
+    pub fn packets(&self) -> usize {
+        self.blocks().iter().map(Block::packets).sum()
+    }
+
+    /// Bytes of bitstream this was planned for.
+    pub fn frame_len(&self) -> usize {
+        self.frame_len
+    }
+
+    /// Bytes of a packet before sealing.
+    pub fn packet(&self) -> usize {
+        self.packet_size + RTP_HEADER
+    }
+
+    /// Bytes of payload in a packet.
+    pub fn payload(&self) -> usize {
+        self.packet() - HEADER
+    }
+
+    /// Bytes of a packet on the wire.
+    pub fn datagram(&self, sealed: bool) -> usize {
+        self.packet() + if sealed { VIDEO_PREFIX } else { 0 }
+    }
+
+    /// Bytes of payload in the frame's last data packet.
+    pub fn last_payload(&self) -> usize {
+        (FRAME_HEADER + self.frame_len - 1) % self.payload() + 1
+    }
+}
+
+/// A block of `data` packets. The percentage that its packets carry is what counts: parity follows from it.
+fn block(data: usize, redundancy: Redundancy) -> Block {
+    let Redundancy { percentage, min } = redundancy;
+    let plain = Block { data, parity: parity_shards(data, percentage), percentage };
+    if percentage == 0 || plain.parity >= min {
+        return plain;
+    }
+    let mut percentage = (100 * min / data).min(255) as u8;
+    while parity_shards(data, percentage) < min && percentage < 255 {
+        percentage += 1;
+    }
+    let raised = Block { data, parity: parity_shards(data, percentage), percentage };
+    if raised.packets() <= MAX_SHARDS { raised } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const P: usize = 1392;
+
+    fn plan(packets: usize, percentage: u8, min: usize) -> Layout {
+        Layout::plan(packets * (P - 16) - 8, P, Redundancy { percentage, min }).unwrap()
+    }
+
+    /// Every number of packets that fits, with every percentage.
+    #[test]
+    fn every_layout_is_one_that_clients_accept() {
+        for percentage in 0..=255 {
+            for packets in (1..1100).chain([2000, 3000, 4091, 4092]) {
+                for min in [0, 2, 3] {
+                    let layout = plan(packets, percentage, min);
+                    let data: Vec<usize> = layout.blocks().iter().map(|block| block.data).collect();
+                    assert_eq!(data.iter().sum::<usize>(), packets);
+                    assert!(data.windows(2).all(|pair| pair[0] >= pair[1]), "{data:?}");
+                    for block in layout.blocks() {
+                        assert!(block.data > 0 && block.data < 1024);
+                        assert_eq!(block.parity, parity_shards(block.data, block.percentage));
+                        assert!(block.parity == 0 || block.packets() <= 255, "{block:?}");
+                        let protected = percentage > 0 && block.percentage > 0;
+                        assert!(!protected || block.parity >= min, "{percentage} % {block:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn twenty_per_cent_is_computed_as_the_client_does() {
+        for data in 1..=212 {
+            let block = plan(data, 20, 0).blocks()[0];
+            assert_eq!((block.parity, block.percentage), ((data * 20 + 99) / 100, 20));
+            let block = plan(data, 20, 2).blocks()[0];
+            assert_eq!(block.parity, ((data * 20 + 99) / 100).max(2));
+        }
+    }
+
+    #[test]
+    fn the_minimum_raises_the_percentage() {
+        let block = |data, min| plan(data, 20, min).blocks()[0];
+        assert_eq!(block(1, 2), Block { data: 1, parity: 2, percentage: 200 });
+        assert_eq!(block(3, 2), Block { data: 3, parity: 2, percentage: 66 });
+        assert_eq!(block(5, 2), Block { data: 5, parity: 2, percentage: 40 });
+        assert_eq!(block(1, 3), Block { data: 1, parity: 3, percentage: 255 });
+        assert_eq!(plan(7, 0, 2).blocks()[0], Block { data: 7, parity: 0, percentage: 0 });
+    }
+
+    #[test]
+    fn large_frames_are_split_evenly_and_then_go_without_parity() {
+        let data = |packets| plan(packets, 20, 2).blocks().iter().map(|block| block.data).collect::<Vec<_>>();
+        assert_eq!(data(212), [212]);
+        assert_eq!(data(213), [107, 106]);
+        assert_eq!(data(848), [212; 4]);
+        assert_eq!(data(849), [213, 213, 213, 210]);
+        assert!(plan(849, 20, 2).blocks().iter().all(|block| block.parity == 0 && block.percentage == 0));
+        let too_large = 4093 * (P - 16) - 8;
+        assert_eq!(Layout::plan(too_large, P, Redundancy { percentage: 20, min: 0 }), Err(FrameTooLarge));
+    }
+
+    #[test]
+    fn the_last_payload_counts_the_frame_header() {
+        let last = |len| {
+            let layout = Layout::plan(len, P, Redundancy { percentage: 20, min: 0 }).unwrap();
+            (layout.blocks()[0].data, layout.last_payload())
+        };
+        assert_eq!(last(1), (1, 9));
+        assert_eq!(last(1368), (1, 1376));
+        assert_eq!(last(1369), (2, 1));
+        assert_eq!(last(1368 + 1376), (2, 1376));
+    }
+}

@@ -1,0 +1,311 @@
+//! The packets of `gamestreamvideopay`, read with a second reading of the protocol.
+
+mod media;
+
+use gst::prelude::*;
+use gst_check::Harness;
+use gstgamestream::wire::seal::{Key, VideoOpener};
+use media::{Dice, KEY, datagrams, init, stat};
+use std::ops::Range;
+
+const H264: &str = "video/x-h264,stream-format=byte-stream,alignment=au,framerate=60/1";
+
+fn payloader(properties: &str) -> Harness {
+    init();
+    let mut harness = Harness::new_parse(&format!("gamestreamvideopay name=pay {properties}"));
+    harness.set_src_caps_str(H264);
+    harness.play();
+    harness
+}
+
+fn pay(harness: &Harness) -> gst::Element {
+    let bin: gst::Bin = harness.element().unwrap().downcast().unwrap();
+    bin.by_name("pay").unwrap()
+}
+
+fn frame(bytes: Vec<u8>, n: u64, flags: gst::BufferFlags) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let writable = buffer.get_mut().unwrap();
+    writable.set_pts(n * gst::ClockTime::SECOND / 60);
+    writable.set_duration(gst::ClockTime::SECOND / 60);
+    writable.set_flags(flags);
+    buffer
+}
+
+fn key(len: usize, n: u64) -> gst::Buffer {
+    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::empty())
+}
+
+fn delta(len: usize, n: u64) -> gst::Buffer {
+    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::DELTA_UNIT)
+}
+
+/// A field of a packet, read from the offsets that the protocol gives.
+fn le(packet: &[u8], at: Range<usize>) -> u32 {
+    packet[at].iter().rev().fold(0, |sum, &byte| sum << 8 | u32::from(byte))
+}
+
+fn be(packet: &[u8], at: Range<usize>) -> u32 {
+    packet[at].iter().fold(0, |sum, &byte| sum << 8 | u32::from(byte))
+}
+
+fn k(packet: &[u8]) -> usize {
+    (le(packet, 28..32) >> 22) as usize
+}
+
+fn index(packet: &[u8]) -> usize {
+    (le(packet, 28..32) >> 12 & 1023) as usize
+}
+
+fn percentage(packet: &[u8]) -> usize {
+    (le(packet, 28..32) >> 4 & 255) as usize
+}
+
+/// Checks the packets of one frame as a client would and gives back its bitstream.
+fn check_frame(packets: &[Vec<u8>], first_packet: u32, frame_index: u32) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let last_block = packets[0][27] >> 6;
+    let mut at = 0;
+    for block in 0..=last_block {
+        let first = &packets[at];
+        let (k, percentage) = (k(first), percentage(first));
+        let m = (k * percentage + 99) / 100;
+        assert!(m == 0 || k + m <= 255);
+        let shards = &packets[at..at + k + m];
+        for (n, packet) in shards.iter().enumerate() {
+            assert_eq!(packet[0], 0x90);
+            assert_eq!(be(packet, 2..4), (first_packet + (at + n) as u32) & 0xffff);
+            assert_eq!(be(packet, 4..8), be(&packets[0], 4..8), "one timestamp");
+            assert_eq!(le(packet, 20..24), frame_index);
+            assert_eq!((packet[27] >> 4 & 3, packet[27] >> 6, packet[27] & 15), (block, last_block, 0));
+            assert_eq!((index(packet), self::k(packet), self::percentage(packet)), (n, k, percentage));
+        }
+        check_data(&shards[..k], first_packet + at as u32);
+        check_parity(shards, k);
+        shards[..k].iter().for_each(|packet| payload.extend_from_slice(&packet[32..]));
+        at += k + m;
+    }
+    assert_eq!(at, packets.len(), "nothing after the last block");
+    assert_eq!((payload[0], &payload[6..8]), (1, &[0, 0][..]));
+    let per_packet = packets[0].len() - 32;
+    let last = usize::from(u16::from_le_bytes([payload[4], payload[5]]));
+    assert!((1..=per_packet).contains(&last));
+    let (frame, padding) = payload.split_at(payload.len() - per_packet + last);
+    assert!(padding.iter().all(|&byte| byte == 0));
+    frame[8..].to_vec()
+}
+
+fn check_data(data: &[Vec<u8>], first_packet: u32) {
+    for (n, packet) in data.iter().enumerate() {
+        assert_eq!(le(packet, 16..20), (first_packet + n as u32) << 8, "stream packet index");
+        let flags = 1 | if n == 0 { 4 } else { 0 } | if n + 1 == data.len() { 2 } else { 0 };
+        assert_eq!(packet[24..27], [flags, 0, 0x10]);
+        assert_eq!(packet[8..16], [0; 8]);
+    }
+}
+
+/// What a client takes from a rebuilt packet: stream packet index, flags, payload.
+fn check_parity(shards: &[Vec<u8>], k: usize) {
+    let m = shards.len() - k;
+    if m == 0 {
+        return;
+    }
+    let mut expected = shards.to_vec();
+    fec_rs::ReedSolomon::new(k, m).unwrap().encode(&mut expected).unwrap();
+    for (ours, published) in shards[k..].iter().zip(&expected[k..]) {
+        for covered in [1..2, 8..20, 24..27, 32..ours.len()] {
+            assert_eq!(ours[covered.clone()], published[covered]);
+        }
+    }
+}
+
+/// Sends frames of these lengths, the first one a key frame, and checks all packets.
+fn check_stream(properties: &str, lengths: &[usize]) -> Vec<Vec<Vec<u8>>> {
+    let mut harness = payloader(properties);
+    let mut first_packet = 0;
+    let mut frames = Vec::new();
+    for (n, &len) in lengths.iter().enumerate() {
+        let buffer = if n == 0 { key(len, 0) } else { delta(len, n as u64) };
+        harness.push(buffer.clone()).unwrap();
+        let out = harness.pull().unwrap();
+        assert_eq!((out.pts(), out.duration()), (buffer.pts(), buffer.duration()));
+        let packets = datagrams(&out);
+        let bitstream = check_frame(&packets, first_packet, n as u32 + 1);
+        assert_eq!(bitstream, buffer.map_readable().unwrap().as_slice());
+        assert_eq!(be(&packets[0], 4..8), (n * 1500) as u32, "90 kHz at 60 fps");
+        assert_eq!(packets[0][35], if n == 0 { 2 } else { 1 }, "frame type");
+        first_packet += packets.len() as u32;
+        frames.push(packets);
+    }
+    frames
+}
+
+#[test]
+fn frames_of_every_length_around_a_packet() {
+    let lengths: Vec<usize> = (1..40).chain(1360..1400).chain(2740..2760).collect();
+    let frames = check_stream("", &lengths);
+    assert!(frames.iter().flatten().all(|packet| packet.len() == 1408));
+}
+
+#[test]
+fn frames_of_one_to_four_blocks_and_without_parity() {
+    let blocks = [100_000, 291_000, 292_000, 583_000, 600_000, 1_166_000, 1_400_000, 50];
+    let frames = check_stream("min-fec-packets=2", &blocks);
+    let last_blocks: Vec<u8> = frames.iter().map(|packets| packets[0][27] >> 6).collect();
+    assert_eq!(last_blocks, [0, 0, 1, 1, 2, 3, 3, 0]);
+    assert_eq!(percentage(&frames[6][0]), 0, "more than four blocks can protect");
+}
+
+#[test]
+fn every_number_of_packets_at_20_percent() {
+    let lengths: Vec<usize> = (1..=212).map(|packets| packets * 48 - 8).collect();
+    for min in [0, 2] {
+        let frames = check_stream(&format!("packet-size=64 min-fec-packets={min}"), &lengths);
+        for (n, packets) in frames.iter().enumerate() {
+            let k = n + 1;
+            assert_eq!(packets.len(), k + ((k * 20 + 99) / 100).max(min));
+        }
+    }
+}
+
+#[test]
+fn other_percentages_and_sizes() {
+    for percentage in [0, 1, 5, 50, 100, 255] {
+        for size in [64, 1024, 1392] {
+            check_stream(&format!("fec-percentage={percentage} packet-size={size}"), &[9000, 1, 30_000]);
+        }
+    }
+}
+
+/// The 16 bits of the RTP sequence number go round, the 24 of the stream packet index do not.
+#[test]
+fn sequence_numbers_wrap() {
+    check_stream("packet-size=64 fec-percentage=20", &[5000; 600]);
+}
+
+#[test]
+fn a_sealed_packet_holds_the_packet() {
+    let plain = check_stream("", &[5000, 400, 40_000]);
+    let mut harness = payloader(&format!("encryption-key={KEY}"));
+    let opener = VideoOpener::new(&Key::parse(KEY).unwrap().unwrap());
+    let mut scratch = Vec::new();
+    let mut nonce = 0u64;
+    for (n, len) in [5000, 400, 40_000].into_iter().enumerate() {
+        harness.push(if n == 0 { key(len, 0) } else { delta(len, n as u64) }).unwrap();
+        let sealed = datagrams(&harness.pull().unwrap());
+        assert_eq!(sealed.len(), plain[n].len());
+        for (sealed, plain) in sealed.iter().zip(&plain[n]) {
+            assert_eq!(sealed.len(), 1392 + 16 + 32);
+            assert_eq!(sealed[..8], nonce.to_le_bytes());
+            assert_eq!(sealed[8..12], [0, 0, 0, b'V']);
+            assert_eq!(le(sealed, 12..16), n as u32 + 1);
+            assert_eq!(opener.open(sealed, &mut scratch), Ok(&plain[..]));
+            nonce += 1;
+        }
+    }
+}
+
+#[test]
+fn a_key_never_meets_the_same_nonce_again_after_a_stop() {
+    let mut harness = payloader(&format!("encryption-key={KEY}"));
+    harness.push(key(100, 0)).unwrap();
+    let before = datagrams(&harness.pull().unwrap()).len() as u8;
+    let pay = pay(&harness);
+    pay.set_state(gst::State::Null).unwrap();
+    pay.set_state(gst::State::Playing).unwrap();
+    harness.play();
+    harness.set_src_caps_str(H264);
+    harness.push(key(100, 0)).unwrap();
+    let again = datagrams(&harness.pull().unwrap());
+    assert_eq!(again[0][0], before);
+}
+
+#[test]
+fn a_wrong_key_is_refused_before_anything_is_sent() {
+    init();
+    for wrong in ["abc", "zz0102030405060708090a0b0c0d0e0f"] {
+        let pay = gst::ElementFactory::make("gamestreamvideopay").build().unwrap();
+        pay.set_property("encryption-key", wrong);
+        assert!(pay.set_state(gst::State::Paused).is_err());
+        pay.set_state(gst::State::Null).unwrap();
+    }
+}
+
+fn key_unit_requests(harness: &mut Harness) -> usize {
+    std::iter::from_fn(|| harness.try_pull_upstream_event())
+        .filter(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok())
+        .count()
+}
+
+#[test]
+fn a_stream_starts_with_a_key_frame() {
+    let mut harness = payloader("");
+    harness.push(delta(100, 0)).unwrap();
+    harness.push(delta(100, 1)).unwrap();
+    assert!(harness.try_pull().is_none());
+    assert_eq!(key_unit_requests(&mut harness), 2);
+    harness.push(key(100, 2)).unwrap();
+    assert_eq!(le(&datagrams(&harness.pull().unwrap())[0], 20..24), 1);
+    assert_eq!(key_unit_requests(&mut harness), 0);
+    assert_eq!(stat(&pay(&harness), "frames-dropped"), 2);
+}
+
+#[test]
+fn a_frame_missing_before_leaves_a_gap() {
+    let mut harness = payloader("");
+    let discont = gst::BufferFlags::DISCONT;
+    let frames = [
+        frame(vec![1; 10], 0, discont),
+        delta(10, 1),
+        frame(vec![1; 10], 2, discont | gst::BufferFlags::DELTA_UNIT),
+        delta(10, 3),
+        frame(vec![1; 10], 4, discont),
+    ];
+    for buffer in frames {
+        harness.push(buffer).unwrap();
+    }
+    let indices: Vec<u32> = (0..5).map(|_| le(&datagrams(&harness.pull().unwrap())[0], 20..24)).collect();
+    assert_eq!(indices, [1, 2, 4, 5, 6], "a key frame makes good what was lost before it");
+    assert_eq!(key_unit_requests(&mut harness), 1);
+    assert_eq!(stat(&pay(&harness), "frames-skipped"), 1);
+}
+
+#[test]
+fn a_frame_that_does_not_fit_is_dropped_and_seen_as_lost() {
+    let mut harness = payloader("packet-size=64");
+    harness.push(key(100, 0)).unwrap();
+    harness.push(delta(4093 * 48, 1)).unwrap();
+    harness.push(delta(100, 2)).unwrap();
+    let indices: Vec<u32> = (0..2).map(|_| le(&datagrams(&harness.pull().unwrap())[0], 20..24)).collect();
+    assert_eq!(indices, [1, 3]);
+    assert_eq!(key_unit_requests(&mut harness), 1);
+}
+
+#[test]
+fn caps_name_the_codec_and_new_caps_forget_nothing() {
+    let mut harness = payloader("");
+    harness.push(key(100, 0)).unwrap();
+    harness.pull().unwrap();
+    harness.set_src_caps_str("video/x-av1,stream-format=obu-stream,alignment=tu,framerate=30/1");
+    harness.push(key(100, 1)).unwrap();
+    assert_eq!(le(&datagrams(&harness.pull().unwrap())[0], 20..24), 2);
+    let caps = pay(&harness).static_pad("src").unwrap().current_caps().unwrap();
+    let expected = "application/x-gamestream-packets,media=video,encoding-name=AV1,framerate=30/1";
+    assert_eq!(caps, expected.parse::<gst::Caps>().unwrap());
+}
+
+#[test]
+fn host_latency_is_the_age_of_the_frame() {
+    init();
+    let mut harness = Harness::new("gamestreamvideopay");
+    harness.use_testclock();
+    harness.set_src_caps_str(H264);
+    harness.play();
+    harness.set_time(gst::ClockTime::from_mseconds(100)).unwrap();
+    let mut buffer = key(10, 0);
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_useconds(92_500));
+    harness.push(buffer).unwrap();
+    assert_eq!(le(&datagrams(&harness.pull().unwrap())[0], 33..35), 75);
+    let counted = harness.element().unwrap().property::<gst::Structure>("stats");
+    assert_eq!(counted.get::<u64>("bytes").unwrap(), 2 * 1408);
+}
