@@ -1,1 +1,297 @@
 //! Puts the parts together: start reading here.
+
+use crate::config::{Places, Settings};
+use crate::files;
+use crate::identity::{Clients, Identity};
+use crate::pipeline::choose::{self, Choice};
+use crate::pipeline::description::{AudioDescription, CaptureDescription, Common, SendDescription};
+use crate::pipeline::library::Library;
+use crate::servers::admin::AdminSocket;
+use crate::servers::control::ControlServer;
+use crate::servers::discovery::Discovery;
+use crate::servers::media::{MediaKind, MediaSocket};
+use crate::servers::nvhttp::{self, App, HostOffer, Listeners, NvHttp, PairingDesk};
+use crate::servers::ports::Ports;
+use crate::servers::{rtsp, tcp, udp};
+use crate::session::{Captures, Equipment, Sessions};
+use anyhow::{Context, bail};
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The one app of a host that was told of no others.
+const DESKTOP: u32 = 1;
+
+/// Runs the host until a signal ends it. Takes the runtime's threads only for what never blocks.
+pub async fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
+    // Before anything that takes time, so that a signal during the start ends it cleanly too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopped = async {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "Ctrl-C",
+        }
+    };
+    tokio::pin!(stopped);
+    let host = tokio::select! {
+        host = Host::start(&places, &settings) => host?,
+        signal = &mut stopped => {
+            tracing::info!("{signal} before the host was ready");
+            return Ok(());
+        }
+    };
+    host.announce(&places);
+    let signal = stopped.await;
+    tracing::info!("{signal}: telling the clients and ending");
+    host.end().await;
+    Ok(())
+}
+
+/// A host that is up.
+struct Host {
+    name: String,
+    ports: Ports,
+    sessions: Sessions,
+    servers: JoinSet<()>,
+    stop: CancellationToken,
+    media: [Arc<MediaSocket>; 2],
+    _discovery: Option<Discovery>,
+    _lock: StateLock,
+}
+
+impl Host {
+    async fn start(places: &Places, settings: &Settings) -> anyhow::Result<Self> {
+        let lock = StateLock::take(&places.state_dir)?;
+        let sockets = Sockets::bind(settings.ports)?;
+        let identity = Arc::new(Identity::load_or_create(&places.state_dir)?);
+        let clients = Clients::load(&places.state_dir)?;
+        let (library, choice) = pipelines(places).await?;
+        let name = settings
+            .name
+            .clone()
+            .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
+        let offer = Arc::new(HostOffer {
+            name: name.clone(),
+            codecs: choice.codecs(),
+            ports: settings.ports,
+            apps: vec![App { id: DESKTOP, title: "Desktop".into() }],
+        });
+        let media = [sockets.video.clone(), sockets.audio.clone()];
+        let (listeners, rtsp_listener, equipment) = sockets.equip(places, settings, &library, choice)?;
+        let sessions = Sessions::new(equipment);
+        let desk = PairingDesk::new(identity.clone(), clients.clone());
+        let admin = AdminSocket::bind(&places.state_dir)?;
+        let stop = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let pairing = desk.clone();
+        let nvhttp = NvHttp { identity, clients, sessions: Arc::new(sessions.clone()), offer, pairing };
+        servers.spawn(nvhttp::serve(listeners, nvhttp, stop.clone()));
+        servers.spawn(rtsp::serve(rtsp_listener, Arc::new(sessions.clone()), stop.clone()));
+        servers.spawn(admin.serve(desk, stop.clone()));
+        let discovery = Discovery::start(&name, settings.ports.http())
+            .inspect_err(|error| tracing::warn!("Moonlight must be told this host's address: {error:#}"))
+            .ok();
+        let ports = settings.ports;
+        Ok(Self { name, ports, sessions, servers, stop, media, _discovery: discovery, _lock: lock })
+    }
+
+    /// Says on stdout that every port answers, and on stderr what to do next.
+    fn announce(&self, places: &Places) {
+        let p = self.ports;
+        eprintln!("{}", self.next_steps(places));
+        println!(
+            "ready http={} https={} rtsp={} video={} control={} audio={}",
+            p.http(),
+            p.https(),
+            p.rtsp(),
+            p.video(),
+            p.control(),
+            p.audio()
+        );
+    }
+
+    fn next_steps(&self, places: &Places) -> String {
+        let binary = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or("moonpipe".into());
+        let addresses = addresses();
+        let port = match self.ports.http() {
+            Ports::DEFAULT_BASE => String::new(),
+            port => format!(":{port}"),
+        };
+        let options = Places::find(None, None)
+            .ok()
+            .filter(|default| default.state_dir == places.state_dir)
+            .map_or_else(|| format!(" --state-dir {}", places.state_dir.display()), |_| String::new());
+        let shown = addresses.iter().map(|a| format!("{a}{port}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "\n  {} is ready on {shown}\n  Open Moonlight, choose {} (or add {}{port} by hand), then type:\n\n      {binary}{options} pair PIN\n",
+            self.name,
+            self.name,
+            addresses.first().map_or("127.0.0.1", |a| a.as_str()),
+        )
+    }
+
+    /// Clients are told, then every server ends.
+    async fn end(mut self) {
+        self.sessions.close().await;
+        self.stop.cancel();
+        while let Some(ended) = self.servers.join_next().await {
+            if let Err(panic) = ended {
+                tracing::error!("a server failed: {panic}");
+            }
+        }
+        for socket in &self.media {
+            socket.stop();
+        }
+    }
+}
+
+/// All ports of the host, bound before anything else is promised.
+struct Sockets {
+    nvhttp: Listeners,
+    rtsp: TcpListener,
+    video: Arc<MediaSocket>,
+    audio: Arc<MediaSocket>,
+    control: std::net::UdpSocket,
+}
+
+impl Sockets {
+    fn bind(ports: Ports) -> anyhow::Result<Self> {
+        let taken = |what: &str, port: u16| {
+            format!(
+                "cannot listen on the {what} port {port}: does another host run? Choose another --port, or end that one"
+            )
+        };
+        let listen = |what, port| tcp::listen(port).with_context(|| taken(what, port));
+        Ok(Self {
+            nvhttp: Listeners { http: listen("HTTP", ports.http())?, https: listen("HTTPS", ports.https())? },
+            rtsp: listen("RTSP", ports.rtsp())?,
+            video: MediaSocket::bind(MediaKind::Video, ports.video())
+                .with_context(|| taken("video", ports.video()))?,
+            audio: MediaSocket::bind(MediaKind::Audio, ports.audio())
+                .with_context(|| taken("audio", ports.audio()))?,
+            control: udp::bind(ports.control()).with_context(|| taken("control", ports.control()))?,
+        })
+    }
+
+    fn equip(
+        self,
+        places: &Places,
+        settings: &Settings,
+        library: &Library,
+        choice: Choice,
+    ) -> anyhow::Result<(Listeners, TcpListener, Equipment)> {
+        let capture: CaptureDescription = named(&library.capture, &settings.source, "source", |d| &d.common)?;
+        let audio: AudioDescription = named(&library.audio, &settings.audio, "audio", |d| &d.common)?;
+        let send =
+            |name| -> anyhow::Result<SendDescription> { named(&library.send, name, "send", |d| &d.common) };
+        let equipment = Equipment {
+            ports: settings.ports,
+            choice,
+            captures: Captures::new(capture, places.state_dir.clone()),
+            audio_description: audio,
+            send_video: send("video")?,
+            send_audio: send("audio")?,
+            send: settings.send.clone(),
+            control: ControlServer::start(self.control)?,
+            video_socket: self.video,
+            audio_socket: self.audio,
+        };
+        Ok((self.nvhttp, self.rtsp, equipment))
+    }
+}
+
+/// The description of this name, if this machine can run it.
+fn named<D: Clone>(
+    all: &BTreeMap<String, D>,
+    name: &str,
+    key: &str,
+    common: impl Fn(&D) -> &Common,
+) -> anyhow::Result<D> {
+    let Some(description) = all.get(name) else {
+        let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        bail!("{key} {name} is not known: choose one of {known}");
+    };
+    match &common(description).obstacle {
+        Some(why) => bail!("{key} {name} cannot work here because {why}"),
+        None => Ok(description.clone()),
+    }
+}
+
+/// Reads the descriptions and finds out what encodes here. Takes a second or more the first time.
+async fn pipelines(places: &Places) -> anyhow::Result<(Library, Choice)> {
+    let (user, cache) = (places.pipelines_dir(), places.cache_dir.clone());
+    let (library, choice) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        crate::pipeline::init()?;
+        let library = Library::load(Some(&user));
+        let choice = choose::choose(&library, &cache);
+        Ok((library, choice))
+    })
+    .await??;
+    for refused in &library.refused {
+        tracing::warn!("{refused}");
+    }
+    choice.log();
+    if choice.codecs().is_empty() {
+        bail!("no encoder works on this machine: `moonpipe pipelines` says why");
+    }
+    Ok((library, choice))
+}
+
+/// Keeps a second host out of the state folder; a host that is killed lets go of it.
+pub struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    fn take(state_dir: &Path) -> anyhow::Result<Self> {
+        files::create_private_folder(state_dir)
+            .with_context(|| format!("cannot make the state folder {}", state_dir.display()))?;
+        let path = state_dir.join("host.lock");
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another host uses the state folder {}: give this one its own with --state-dir",
+                state_dir.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
+    }
+}
+
+/// Addresses of this machine that a client may be told, IPv4 first.
+fn addresses() -> Vec<String> {
+    let mut interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.retain(|i| !i.is_loopback() && !i.is_link_local());
+    interfaces.sort_by_key(|i| i.ip().is_ipv6());
+    interfaces
+        .iter()
+        .map(|i| match i.ip() {
+            std::net::IpAddr::V4(ip) => ip.to_string(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_folder_serves_one_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = StateLock::take(folder.path()).unwrap();
+        let said = StateLock::take(folder.path()).err().unwrap().to_string();
+        assert!(said.contains("--state-dir"), "{said}");
+        drop(first);
+        StateLock::take(folder.path()).unwrap();
+    }
+}

@@ -1,1 +1,141 @@
-fn main() {}
+//! The `moonpipe` program: reads the command line and hands over to the library.
+
+mod cli;
+mod listing;
+
+use anyhow::Context;
+use clap::Parser;
+use cli::{Cli, ClientsAction, Command, Common};
+use moonpipe::config::{self, ConfigError, Places, Settings};
+use moonpipe::identity::Clients;
+use moonpipe::pipeline::{self, library::Library};
+use moonpipe::servers::admin::{self, Reply, Request};
+use moonpipe::{host, pipeline::probe};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The command line or the configuration makes no sense.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::ProbeEncoder { arguments } = &cli.command {
+        return probe::run_child(arguments);
+    }
+    if let Err(reason) = start_log(&cli.common.log) {
+        eprintln!("moonpipe: {reason}");
+        return ExitCode::from(USAGE);
+    }
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("moonpipe: {error:#}");
+            let usage = error.is::<ConfigError>() || error.is::<Usage>();
+            ExitCode::from(if usage { USAGE } else { 1 })
+        }
+    }
+}
+
+/// A value on the command line that clap cannot judge.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let named = cli.common.config.is_some();
+    let Common { config, state_dir, .. } = cli.common;
+    let places = Places::find(config, state_dir)?;
+    let settings = config::load(&places.config_file, named)?;
+    match cli.command {
+        Command::Serve { port, source, audio } => {
+            serve(places, overridden(settings, port, source, audio)?).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Pair { name, pin } => pair(&places, pin, name),
+        Command::Clients { action: None } => list_clients(&places).map(|()| ExitCode::SUCCESS),
+        Command::Clients { action: Some(ClientsAction::Remove { name }) } => remove_client(&places, &name),
+        Command::Pipelines => list_pipelines(&places),
+        Command::ProbeEncoder { .. } => unreachable!("handled before the log starts"),
+    }
+}
+
+fn overridden(
+    mut settings: Settings,
+    port: Option<u16>,
+    source: Option<String>,
+    audio: Option<String>,
+) -> Result<Settings, Usage> {
+    if let Some(port) = port {
+        settings.ports = config::ports(port).map_err(|reason| Usage(format!("--port: {reason}")))?;
+    }
+    settings.source = source.unwrap_or(settings.source);
+    settings.audio = audio.unwrap_or(settings.audio);
+    Ok(settings)
+}
+
+fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("moonpipe-async")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(host::serve(places, settings))
+}
+
+fn pair(places: &Places, pin: String, name: Option<String>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(admin::ask(&places.state_dir, &Request::Pair { pin, name }))? {
+        Reply::Told { name, address } => {
+            println!("told the client at {address}; if the PIN is right it plays from now on as {name}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Reply::NobodyWaits => {
+            anyhow::bail!(
+                "no client waits for a PIN: choose this host in Moonlight first, then type the PIN that it shows"
+            )
+        }
+        Reply::Refused { reason } => anyhow::bail!("the host refused: {reason}"),
+    }
+}
+
+fn list_clients(places: &Places) -> anyhow::Result<()> {
+    let clients = Clients::load(&places.state_dir)?.list();
+    for client in &clients {
+        println!("{}  {}", client.name, client.fingerprint);
+    }
+    if clients.is_empty() {
+        eprintln!("no client is paired");
+    }
+    Ok(())
+}
+
+fn remove_client(places: &Places, name: &str) -> anyhow::Result<ExitCode> {
+    let clients = Clients::load(&places.state_dir)?;
+    if clients.remove(name)? {
+        println!("removed {name}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known: Vec<_> = clients.list().into_iter().map(|client| client.name).collect();
+    anyhow::bail!("no client is named {name}; paired are: {}", known.join(", "))
+}
+
+fn list_pipelines(places: &Places) -> anyhow::Result<ExitCode> {
+    pipeline::init()?;
+    let library = Library::load(Some(&places.pipelines_dir()));
+    let choice = pipeline::choose::choose(&library, &places.cache_dir);
+    print!("{}", listing::listing(&library, &choice));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(level: &str) -> Result<(), String> {
+    let filter: Targets = level
+        .parse()
+        .map_err(|_| format!("--log {level}: choose error, warn, info, debug, trace, or target=level"))?;
+    let colour = std::io::stderr().is_terminal();
+    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    tracing_subscriber::registry().with(output).with(filter).init();
+    Ok(())
+}

@@ -8,5 +8,6 @@ pub mod noise;
 pub mod nvhttp;
 pub mod ports;
 pub mod rtsp;
+pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -1,1 +1,238 @@
-//! One player each: registry and life cycle.
+//! One player each: who plays what ([`table`]), what one session does from launch to end ([`player`]), and what it may
+//! spend ([`budget`]). The only place where the desktop and the pipelines meet a client.
+
+mod budget;
+mod captures;
+mod player;
+mod silence;
+mod table;
+
+pub use captures::Captures;
+
+use crate::config::SendSettings;
+use crate::identity::Fingerprint;
+use crate::pipeline::choose::Choice;
+use crate::pipeline::description::{AudioDescription, SendDescription};
+use crate::protocol::params::{SessionKey, StreamParams};
+use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
+use crate::servers::control::ControlServer;
+use crate::servers::media::MediaSocket;
+use crate::servers::nvhttp::{LaunchRequest, Launched, PlayerSessions, Refusal};
+use crate::servers::ports::Ports;
+use crate::servers::rtsp::{BoxFuture, RtspSessions};
+use player::{Command, End, Player};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use table::{Entry, Secrets, Table};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// What every session of this host works with.
+pub struct Equipment {
+    pub ports: Ports,
+    pub choice: Choice,
+    pub captures: Captures,
+    pub audio_description: AudioDescription,
+    pub send_video: SendDescription,
+    pub send_audio: SendDescription,
+    pub send: SendSettings,
+    pub control: ControlServer,
+    pub video_socket: Arc<MediaSocket>,
+    pub audio_socket: Arc<MediaSocket>,
+}
+
+/// All sessions of this host. Clones share one state.
+#[derive(Clone)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    equipment: Equipment,
+    table: Mutex<Table<Handle>>,
+}
+
+/// How to reach the task of one session.
+#[derive(Clone, Debug)]
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    /// Cancelled once every thread, socket and pipeline of the session is gone.
+    gone: CancellationToken,
+}
+
+/// Longest that anything waits for a session to be gone.
+const RELEASE_LIMIT: Duration = Duration::from_secs(3);
+
+impl Sessions {
+    pub fn new(equipment: Equipment) -> Self {
+        Self { shared: Arc::new(Shared { equipment, table: Mutex::default() }) }
+    }
+
+    /// Tells every client that the host ends, and waits until their sessions and the shared capture are gone.
+    pub async fn close(&self) {
+        let handles: Vec<_> = self.table().iter().map(|(_, entry)| entry.handle.clone()).collect();
+        for handle in &handles {
+            handle.stop(End::HostEnds).await;
+        }
+        for handle in &handles {
+            handle.released().await;
+        }
+        self.shared.equipment.captures.close().await;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<Handle>> {
+        self.shared.table.lock().expect("nothing panics while it holds the table")
+    }
+
+    /// Stops what this client still has open, and waits for it to be gone.
+    async fn release(&self, client: &Fingerprint, why: End) {
+        let handles: Vec<_> = self.table().of_client(client).map(|entry| entry.handle.clone()).collect();
+        for handle in handles {
+            handle.stop(why.clone()).await;
+            handle.released().await;
+        }
+    }
+
+    async fn start(&self, request: LaunchRequest) -> Result<Launched, Refusal> {
+        self.release(&request.client, End::Replaced).await;
+        let mut random = [0; 20];
+        aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
+        let secrets = Secrets::from_random(random);
+        let (commands, inbox) = mpsc::channel(4);
+        let gone = CancellationToken::new();
+        let client = request.client;
+        let id = self.table().insert(|_| Entry {
+            client,
+            key: request.key.clone(),
+            sealed: request.rtsp_encrypted,
+            peer: request.peer.ip(),
+            secrets: secrets.clone(),
+            played: false,
+            handle: Handle { commands, gone: gone.clone() },
+        });
+        tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
+        let player = Player::new(id, self.shared.clone(), request, secrets);
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            // A fault in one session must not take the others with it.
+            let outcome = tokio::spawn(player.run(inbox)).await;
+            if let Err(panic) = outcome {
+                tracing::error!(session = %id, "the session failed: {panic}");
+            }
+            shared.remove(id);
+            gone.cancel();
+        });
+        Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
+    }
+
+    async fn command(
+        &self,
+        id: SessionId,
+        command: impl FnOnce(oneshot::Sender<Result<(), RtspRefusal>>) -> Command,
+    ) -> Result<(), RtspRefusal> {
+        let over = || RtspRefusal::new(454, "the session is over");
+        let handle = self.table().get(id).map(|entry| entry.handle.clone()).ok_or_else(over)?;
+        let (answer, answered) = oneshot::channel();
+        handle.commands.send(command(answer)).await.map_err(|_| over())?;
+        answered.await.map_err(|_| over())?
+    }
+}
+
+impl Shared {
+    fn remove(&self, id: SessionId) {
+        let mut table = self.table.lock().expect("nothing panics while it holds the table");
+        let seen = table.get(id).is_some_and(|entry| entry.played);
+        table.remove(id, seen);
+    }
+
+    fn mark_played(&self, id: SessionId) {
+        self.table.lock().expect("nothing panics while it holds the table").mark_played(id);
+    }
+}
+
+impl Handle {
+    async fn stop(&self, why: End) {
+        // A task that is gone needs no telling.
+        let _ = self.commands.send(Command::Stop(why)).await;
+    }
+
+    async fn released(&self) {
+        if tokio::time::timeout(RELEASE_LIMIT, self.gone.cancelled()).await.is_err() {
+            tracing::warn!("a session does not end within {} s", RELEASE_LIMIT.as_secs());
+        }
+    }
+}
+
+impl PlayerSessions for Sessions {
+    fn running_app(&self, client: &Fingerprint) -> u32 {
+        self.table().running_app(client)
+    }
+
+    fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
+        Box::pin(async move {
+            let (client, app) = (request.client, request.app);
+            let launched = self.start(request).await?;
+            self.table().set_app(client, app);
+            Ok(launched)
+        })
+    }
+
+    fn resume(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
+        Box::pin(async move {
+            if self.running_app(&request.client) == 0 {
+                return Err(Refusal::new(400, "Nothing runs that could be resumed. Start the app again."));
+            }
+            self.start(request).await
+        })
+    }
+
+    fn cancel(&self, client: &Fingerprint) -> BoxFuture<'_, Result<(), Refusal>> {
+        let client = *client;
+        Box::pin(async move {
+            self.release(&client, End::Quit).await;
+            self.table().clear_app(&client);
+            Ok(())
+        })
+    }
+}
+
+impl RtspSessions for Sessions {
+    fn sealed(&self) -> Vec<(SessionId, SessionKey)> {
+        self.table().sealed()
+    }
+
+    fn plain(&self, peer: IpAddr) -> Option<SessionId> {
+        self.table().plain(peer)
+    }
+
+    fn offer(&self, session: SessionId) -> Option<RtspOffer> {
+        let table = self.table();
+        let secrets = &table.get(session)?.secrets;
+        let Equipment { ports, choice, .. } = &self.shared.equipment;
+        Some(RtspOffer {
+            session: format!("{session}"),
+            codecs: choice.codecs(),
+            video_port: ports.video(),
+            control_port: ports.control(),
+            audio_port: ports.audio(),
+            video_ping: secrets.video_ping,
+            audio_ping: secrets.audio_ping,
+            connect_data: secrets.connect_data,
+            rfi: false,
+        })
+    }
+
+    fn announce(&self, session: SessionId, params: StreamParams) -> BoxFuture<'_, Result<(), RtspRefusal>> {
+        Box::pin(self.command(session, |answer| Command::Announce(Box::new(params), answer)))
+    }
+
+    fn play(&self, session: SessionId) -> BoxFuture<'_, Result<(), RtspRefusal>> {
+        Box::pin(self.command(session, Command::Play))
+    }
+}
+
+/// The first 8 digits name a client well enough for a log.
+fn short(client: &Fingerprint) -> String {
+    client.to_string()[..8].to_owned()
+}

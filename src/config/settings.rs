@@ -1,0 +1,149 @@
+//! The configuration as meant: every value inside its range. The defaults live here and nowhere else.
+
+use super::file;
+use crate::servers::ports::Ports;
+use std::ops::{Range, RangeInclusive};
+use toml::Spanned;
+
+/// How this host is set up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What Moonlight shows; `None` for the name of this machine.
+    pub name: Option<String>,
+    pub ports: Ports,
+    /// Name of a capture description.
+    pub source: String,
+    /// Name of an audio description.
+    pub audio: String,
+    pub send: SendSettings,
+}
+
+/// How video packets leave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendSettings {
+    /// Parity in percent of the data packets, 0 to 255.
+    pub fec_percentage: u32,
+    pub pacing: bool,
+    /// kbit/s; 0 if not known.
+    pub link_rate: u32,
+    /// 0 to 63; −1 for none.
+    pub dscp: i32,
+    /// Share of packets thrown away on purpose, in percent.
+    pub loss_percentage: f64,
+    /// Mean length of a burst of thrown packets.
+    pub loss_burst: u32,
+    pub loss_seed: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: None,
+            ports: Ports::from_base(Ports::DEFAULT_BASE).expect("the default is in range"),
+            source: "test".into(),
+            audio: "test".into(),
+            send: SendSettings::default(),
+        }
+    }
+}
+
+impl Default for SendSettings {
+    fn default() -> Self {
+        Self {
+            fec_percentage: 20,
+            pacing: true,
+            link_rate: 0,
+            dscp: -1,
+            loss_percentage: 0.0,
+            loss_burst: 1,
+            loss_seed: 0,
+        }
+    }
+}
+
+/// A value that the file may not say.
+pub(super) struct Wrong {
+    pub span: Range<usize>,
+    pub reason: String,
+}
+
+impl TryFrom<file::File> for Settings {
+    type Error = Wrong;
+
+    fn try_from(written: file::File) -> Result<Self, Wrong> {
+        let default = Self::default();
+        Ok(Self {
+            name: written.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+            ports: match written.port {
+                Some(port) => super::ports(*port.get_ref())
+                    .map_err(|reason| Wrong { span: port.span(), reason: format!("port: {reason}") })?,
+                None => default.ports,
+            },
+            source: description("source", written.source, default.source)?,
+            audio: description("audio", written.audio, default.audio)?,
+            send: SendSettings::try_from(written.send)?,
+        })
+    }
+}
+
+impl TryFrom<file::Send> for SendSettings {
+    type Error = Wrong;
+
+    fn try_from(written: file::Send) -> Result<Self, Wrong> {
+        let default = Self::default();
+        let rate = 0..=i64::from(u32::MAX);
+        Ok(Self {
+            fec_percentage: integer(
+                "fec-percentage",
+                written.fec_percentage,
+                0..=255,
+                default.fec_percentage,
+            )?,
+            pacing: written.pacing.unwrap_or(default.pacing),
+            link_rate: integer("link-rate", written.link_rate, rate, default.link_rate)?,
+            dscp: integer("dscp", written.dscp, -1..=63, default.dscp)?,
+            loss_percentage: percentage("loss-percentage", written.loss_percentage, default.loss_percentage)?,
+            loss_burst: integer("loss-burst", written.loss_burst, 1..=1000, default.loss_burst)?,
+            loss_seed: written.loss_seed.unwrap_or(default.loss_seed),
+        })
+    }
+}
+
+fn integer<T>(
+    key: &str,
+    written: Option<Spanned<i64>>,
+    range: RangeInclusive<i64>,
+    default: T,
+) -> Result<T, Wrong>
+where
+    T: TryFrom<i64>,
+{
+    let Some(written) = written else { return Ok(default) };
+    let value = *written.get_ref();
+    let number = if range.contains(&value) { T::try_from(value).ok() } else { None };
+    number.ok_or_else(|| Wrong {
+        span: written.span(),
+        reason: format!("{key} is {value}: allowed are {} to {}", range.start(), range.end()),
+    })
+}
+
+fn percentage(key: &str, written: Option<Spanned<f64>>, default: f64) -> Result<f64, Wrong> {
+    let Some(written) = written else { return Ok(default) };
+    let value = *written.get_ref();
+    if (0.0..=100.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(Wrong { span: written.span(), reason: format!("{key} is {value}: allowed are 0 to 100") })
+    }
+}
+
+fn description(key: &str, written: Option<Spanned<String>>, default: String) -> Result<String, Wrong> {
+    match written {
+        None => Ok(default),
+        Some(name) if name.get_ref().is_empty() => Err(Wrong {
+            span: name.span(),
+            reason: format!("{key} is empty: it takes the name of a description, see `moonpipe pipelines`"),
+        }),
+        Some(name) => Ok(name.into_inner()),
+    }
+}

@@ -1,0 +1,318 @@
+//! One session from launch to end: the task that owns its streams and its connection.
+
+use super::captures::Source;
+use super::silence::Silence;
+use super::table::Secrets;
+use super::{Equipment, Shared, budget};
+use crate::pipeline::StreamEvent;
+use crate::pipeline::audio::{AudioSpec, AudioStream};
+use crate::pipeline::capture::{Attached, CaptureEvent};
+use crate::pipeline::description::Mode;
+use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
+use crate::protocol::control::{ControlEvent, termination};
+use crate::protocol::params::StreamParams;
+use crate::protocol::rtsp::{RtspRefusal, SessionId};
+use crate::servers::control::ControlPeer;
+use crate::servers::media::{Endpoint, Expected};
+use crate::servers::nvhttp::LaunchRequest;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
+
+/// What the task of a session is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    Announce(Box<StreamParams>, Answer),
+    Play(Answer),
+    Stop(End),
+}
+
+/// Why a session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client quit the app.
+    Quit,
+    /// The same client launches again.
+    Replaced,
+    HostEnds,
+    /// The client closed its connection; it may resume.
+    ClientLeft,
+    /// Nothing was heard of the client for too long; it may resume.
+    Silent,
+    /// The client launched and never came to play.
+    NeverPlayed,
+    /// A stream cannot go on.
+    Failed(String),
+}
+
+impl End {
+    /// What to tell the client; nothing to one that is not there.
+    fn termination(&self) -> Option<u32> {
+        match self {
+            Self::Quit | Self::Replaced | Self::HostEnds => Some(termination::GRACEFUL),
+            Self::Failed(_) => Some(termination::FRAME_CONVERSION),
+            Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
+        }
+    }
+}
+
+/// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
+const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// One session.
+pub(super) struct Player {
+    id: SessionId,
+    shared: Arc<Shared>,
+    launch: LaunchRequest,
+    secrets: Secrets,
+}
+
+/// All that runs for a session once its stream is settled.
+struct Stage {
+    video: VideoStream,
+    audio: AudioStream,
+    /// Given up before the source is closed.
+    attached: Attached,
+    source: Source,
+    control: ControlPeer,
+    video_expected: Expected,
+    audio_expected: Expected,
+    video_events: mpsc::UnboundedReceiver<StreamEvent>,
+    audio_events: mpsc::UnboundedReceiver<StreamEvent>,
+}
+
+impl Player {
+    pub fn new(id: SessionId, shared: Arc<Shared>, launch: LaunchRequest, secrets: Secrets) -> Self {
+        Self { id, shared, launch, secrets }
+    }
+
+    /// Runs until the session is over; when it returns, all that belonged to it is gone.
+    pub async fn run(self, mut inbox: mpsc::Receiver<Command>) {
+        let end = match self.conversation(&mut inbox).await {
+            Ok(mut stage) => {
+                let end = self.stream(&mut stage, &mut inbox).await;
+                if let Some(code) = end.termination() {
+                    stage.control.sender.terminate(code);
+                }
+                stage.close().await;
+                end
+            }
+            Err(end) => end,
+        };
+        match &end {
+            End::Failed(reason) => tracing::warn!(session = %self.id, "ended: {reason}"),
+            end => tracing::info!(session = %self.id, "ended: {end:?}"),
+        }
+    }
+
+    /// ANNOUNCE, then PLAY. Returns with the streams running.
+    async fn conversation(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Stage, End> {
+        let (params, answer) = loop {
+            match next_command(inbox).await? {
+                Command::Announce(params, answer) => break (params, answer),
+                Command::Play(answer) => refuse(answer, "PLAY before ANNOUNCE"),
+                Command::Stop(end) => return Err(end),
+            }
+        };
+        let stage = match self.prepare(&params).await {
+            Ok(stage) => stage,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let _ = answer.send(Err(RtspRefusal::new(500, reason.clone())));
+                return Err(End::Failed(reason));
+            }
+        };
+        let _ = answer.send(Ok(()));
+        match self.wait_for_play(inbox).await {
+            Ok(answer) => self.begin(stage, answer).await,
+            Err(end) => {
+                stage.close().await;
+                Err(end)
+            }
+        }
+    }
+
+    async fn wait_for_play(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Answer, End> {
+        loop {
+            match next_command(inbox).await? {
+                Command::Play(answer) => return Ok(answer),
+                Command::Announce(_, answer) => refuse(answer, "ANNOUNCE came twice"),
+                Command::Stop(end) => return Err(end),
+            }
+        }
+    }
+
+    async fn begin(&self, stage: Stage, answer: Answer) -> Result<Stage, End> {
+        match tokio::try_join!(stage.video.start(), stage.audio.start()) {
+            Ok(_) => {
+                self.shared.mark_played(self.id);
+                let _ = answer.send(Ok(()));
+                Ok(stage)
+            }
+            Err(error) => {
+                let reason = format!("{error:#}");
+                let _ = answer.send(Err(RtspRefusal::new(500, reason.clone())));
+                stage.close().await;
+                Err(End::Failed(reason))
+            }
+        }
+    }
+
+    /// Builds everything for what was settled; nothing is sent yet.
+    async fn prepare(&self, params: &StreamParams) -> anyhow::Result<Stage> {
+        let equipment = &self.shared.equipment;
+        let video = &params.video;
+        let encode = equipment
+            .choice
+            .encoder(video.codec)
+            .ok_or_else(|| anyhow::anyhow!("no encoder for {} works on this host", video.codec))?;
+        tracing::info!(
+            session = %self.id, encoder = %encode.common.name, kbps = video.total_kbps,
+            "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps,
+        );
+        let mode = Mode { width: video.width, height: video.height, fps: video.fps };
+        let source = equipment.captures.open(mode).await?;
+        let (video_report, video_events) = mpsc::unbounded_channel();
+        let (audio_report, audio_events) = mpsc::unbounded_channel();
+        let video = VideoStream::build(encode, &equipment.send_video, self.video_spec(params), video_report)?;
+        let audio = AudioStream::build(
+            &equipment.audio_description,
+            &equipment.send_audio,
+            self.audio_spec(params),
+            audio_report,
+        )?;
+        let attached = source.capture().attach(video.source());
+        let Secrets { video_ping, audio_ping, connect_data } = self.secrets;
+        Ok(Stage {
+            video,
+            audio,
+            attached,
+            source,
+            control: equipment.control.admit(connect_data, self.launch.key.clone(), params.control_v2),
+            video_expected: equipment.video_socket.expect(video_ping),
+            audio_expected: equipment.audio_socket.expect(audio_ping),
+            video_events,
+            audio_events,
+        })
+    }
+
+    fn video_spec(&self, params: &StreamParams) -> VideoSpec<'_> {
+        let Equipment { send, video_socket, .. } = &self.shared.equipment;
+        let fec_percentage = send.fec_percentage;
+        VideoSpec {
+            params: params.video.clone(),
+            encoder_kbps: budget::encoder_kbps(&params.video, &params.audio, fec_percentage),
+            fec_percentage,
+            key: Some(self.launch.key.clone()),
+            socket: video_socket.as_fd(),
+            sending: Sending {
+                pacing: send.pacing,
+                dscp: send.dscp,
+                link_kbps: send.link_rate,
+                loss: (send.loss_percentage > 0.0).then_some(Loss {
+                    percentage: send.loss_percentage,
+                    burst: send.loss_burst,
+                    seed: send.loss_seed.into(),
+                }),
+            },
+        }
+    }
+
+    fn audio_spec(&self, params: &StreamParams) -> AudioSpec<'_> {
+        AudioSpec {
+            params: params.audio.clone(),
+            key: Some(self.launch.key.clone()),
+            key_id: self.launch.key_id,
+            socket: self.shared.equipment.audio_socket.as_fd(),
+            sending: Sending::default(),
+        }
+    }
+
+    /// Serves the client until there is a reason to end.
+    async fn stream(&self, stage: &mut Stage, inbox: &mut mpsc::Receiver<Command>) -> End {
+        let mut silence = Silence::new(Instant::now());
+        let Stage { video, audio, source, control, video_expected, audio_expected, .. } = stage;
+        // A client may have pinged before PLAY.
+        video_expected.endpoint.mark_changed();
+        audio_expected.endpoint.mark_changed();
+        loop {
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(Command::Stop(end)) => return end,
+                    Some(Command::Announce(_, answer) | Command::Play(answer)) => refuse(answer, "the stream runs already"),
+                    None => return End::HostEnds,
+                },
+                event = control.events.recv() => {
+                    silence.handle_message(Instant::now());
+                    if let Some(end) = self.handle_control(event, video) {
+                        return end;
+                    }
+                }
+                Ok(()) = video_expected.endpoint.changed() => {
+                    if let Some(Endpoint { peer, local }) = *video_expected.endpoint.borrow_and_update() {
+                        tracing::debug!(session = %self.id, %peer, "video goes there");
+                        video.set_destination(peer, local);
+                    }
+                }
+                Ok(()) = audio_expected.endpoint.changed() => {
+                    if let Some(Endpoint { peer, local }) = *audio_expected.endpoint.borrow_and_update() {
+                        audio.set_destination(peer, local);
+                    }
+                }
+                Some(event) = stage.video_events.recv() => match event {
+                    StreamEvent::Failed(reason) => return End::Failed(reason),
+                    StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the video"),
+                },
+                Some(event) = stage.audio_events.recv() => match event {
+                    // A picture without sound is better than none.
+                    StreamEvent::Failed(reason) => tracing::warn!(session = %self.id, "no more sound: {reason}"),
+                    StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the sound"),
+                },
+                event = source.event() => match event {
+                    CaptureEvent::Lost(reason) => {
+                        tracing::warn!(session = %self.id, "the picture stands still: {reason}");
+                    }
+                    event => tracing::debug!(session = %self.id, ?event, "capture"),
+                },
+                () = sleep_until(silence.deadline()) => return End::Silent,
+            }
+        }
+    }
+
+    fn handle_control(&self, event: Option<ControlEvent>, video: &VideoStream) -> Option<End> {
+        match event {
+            None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
+            // No encoder here can do without a lost reference: a key frame heals.
+            Some(ControlEvent::IdrRequest | ControlEvent::Invalidate { .. }) => video.force_key_unit(),
+            Some(ControlEvent::Connected) => tracing::info!(session = %self.id, "plays"),
+            Some(event) => tracing::trace!(session = %self.id, ?event, "control"),
+        }
+        None
+    }
+}
+
+impl Stage {
+    /// Ends everything, the viewer before what it looks at.
+    async fn close(self) {
+        drop(self.attached);
+        tokio::join!(self.video.stop(), self.audio.stop());
+        self.source.close().await;
+        drop(self.control);
+    }
+}
+
+async fn next_command(inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {
+    match timeout(CONVERSATION_LIMIT, inbox.recv()).await {
+        Ok(Some(command)) => Ok(command),
+        Ok(None) => Err(End::HostEnds),
+        Err(_) => Err(End::NeverPlayed),
+    }
+}
+
+fn refuse(answer: Answer, reason: &str) {
+    let _ = answer.send(Err(RtspRefusal::new(455, reason)));
+}

@@ -1,0 +1,195 @@
+//! Who plays what: every session and every running app, as plain data.
+//!
+//! A session is found by its client's certificate, by the key that opens its RTSP, by its ping payloads and its
+//! connect data, never by the client's address.
+
+use crate::identity::Fingerprint;
+use crate::protocol::params::SessionKey;
+use crate::protocol::rtsp::SessionId;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+/// What the host remembers of a session; `H` is how to reach the task that runs it.
+#[derive(Debug)]
+pub struct Entry<H> {
+    pub client: Fingerprint,
+    pub key: SessionKey,
+    /// The client seals its RTSP with `key`.
+    pub sealed: bool,
+    /// Where the launch came from: all that tells one plain RTSP client from another.
+    pub peer: IpAddr,
+    pub secrets: Secrets,
+    /// The client asked for media: only now may it stay.
+    pub played: bool,
+    pub handle: H,
+}
+
+/// What a client of a session proves itself with outside RTSP. Random for each session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    pub video_ping: [u8; 16],
+    pub audio_ping: [u8; 16],
+    pub connect_data: u32,
+}
+
+impl Secrets {
+    /// From 20 random bytes.
+    pub fn from_random(random: [u8; 20]) -> Self {
+        let text = |bytes: &[u8]| {
+            let hex = hex::encode(bytes);
+            <[u8; 16]>::try_from(hex.as_bytes()).expect("8 bytes are 16 hex digits")
+        };
+        Self {
+            video_ping: text(&random[..8]),
+            audio_ping: text(&random[8..16]),
+            connect_data: u32::from_be_bytes([random[16], random[17], random[18], random[19]]),
+        }
+    }
+}
+
+/// All sessions and running apps.
+#[derive(Debug)]
+pub struct Table<H> {
+    next: u64,
+    sessions: BTreeMap<SessionId, Entry<H>>,
+    apps: HashMap<Fingerprint, u32>,
+}
+
+impl<H> Default for Table<H> {
+    fn default() -> Self {
+        Self { next: 1, sessions: BTreeMap::new(), apps: HashMap::new() }
+    }
+}
+
+impl<H> Table<H> {
+    /// Enters a session; `entry` is told the id it gets.
+    pub fn insert(&mut self, entry: impl FnOnce(SessionId) -> Entry<H>) -> SessionId {
+        let id = SessionId(self.next);
+        self.next += 1;
+        self.sessions.insert(id, entry(id));
+        id
+    }
+
+    pub fn get(&self, id: SessionId) -> Option<&Entry<H>> {
+        self.sessions.get(&id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (SessionId, &Entry<H>)> {
+        self.sessions.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    /// The sessions of one client: one at most, but while it is replaced.
+    pub fn of_client(&self, client: &Fingerprint) -> impl Iterator<Item = &Entry<H>> {
+        self.sessions.values().filter(move |entry| entry.client == *client)
+    }
+
+    /// Every session whose RTSP is sealed, newest first.
+    pub fn sealed(&self) -> Vec<(SessionId, SessionKey)> {
+        let sealed = self.sessions.iter().rev().filter(|(_, entry)| entry.sealed);
+        sealed.map(|(id, entry)| (*id, entry.key.clone())).collect()
+    }
+
+    /// The newest session that was launched from `peer` without sealed RTSP and does not play yet.
+    pub fn plain(&self, peer: IpAddr) -> Option<SessionId> {
+        let waits = |entry: &Entry<H>| !entry.sealed && !entry.played && entry.peer == peer;
+        self.sessions.iter().rev().find(|(_, entry)| waits(entry)).map(|(id, _)| *id)
+    }
+
+    pub fn running_app(&self, client: &Fingerprint) -> u32 {
+        self.apps.get(client).copied().unwrap_or(0)
+    }
+
+    pub fn set_app(&mut self, client: Fingerprint, app: u32) {
+        self.apps.insert(client, app);
+    }
+
+    pub fn clear_app(&mut self, client: &Fingerprint) {
+        self.apps.remove(client);
+    }
+
+    pub fn mark_played(&mut self, id: SessionId) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.played = true;
+        }
+    }
+
+    /// Forgets a session that ended. Its app goes on, for the client to resume, unless it was never seen.
+    pub fn remove(&mut self, id: SessionId, app_was_seen: bool) {
+        let Some(entry) = self.sessions.remove(&id) else { return };
+        if !app_was_seen && self.of_client(&entry.client).next().is_none() {
+            self.apps.remove(&entry.client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADA: Fingerprint = Fingerprint([1; 32]);
+    const BOB: Fingerprint = Fingerprint([2; 32]);
+
+    fn entry(client: Fingerprint, sealed: bool, peer: [u8; 4]) -> Entry<()> {
+        Entry {
+            client,
+            key: SessionKey([client.0[0]; 16]),
+            sealed,
+            peer: peer.into(),
+            secrets: Secrets::from_random([client.0[0]; 20]),
+            played: false,
+            handle: (),
+        }
+    }
+
+    #[test]
+    fn two_clients_behind_one_address_are_told_apart_by_key() {
+        let mut table = Table::default();
+        let ada = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
+        let bob = table.insert(|_| entry(BOB, true, [10, 0, 0, 1]));
+        assert_eq!(table.sealed(), [(bob, SessionKey([2; 16])), (ada, SessionKey([1; 16]))]);
+        assert_eq!(table.plain([10, 0, 0, 1].into()), None);
+    }
+
+    #[test]
+    fn plain_rtsp_finds_the_newest_launch_from_its_address_until_it_plays() {
+        let mut table = Table::default();
+        table.insert(|_| entry(ADA, false, [10, 0, 0, 1]));
+        let second = table.insert(|_| entry(BOB, false, [10, 0, 0, 1]));
+        table.insert(|_| entry(BOB, false, [10, 0, 0, 2]));
+        assert_eq!(table.plain([10, 0, 0, 1].into()), Some(second));
+        table.mark_played(second);
+        assert_ne!(table.plain([10, 0, 0, 1].into()), Some(second));
+        assert_eq!(table.plain([10, 0, 0, 3].into()), None);
+    }
+
+    #[test]
+    fn an_app_outlives_a_session_that_played_and_not_one_that_never_did() {
+        let mut table = Table::default();
+        for (seen, left) in [(true, 7), (false, 0)] {
+            table.set_app(ADA, 7);
+            let id = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
+            table.remove(id, seen);
+            assert_eq!(table.running_app(&ADA), left);
+            table.clear_app(&ADA);
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_replaced_before_it_played_leaves_the_app_to_the_next() {
+        let mut table = Table::default();
+        table.set_app(ADA, 7);
+        let first = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
+        table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
+        table.remove(first, false);
+        assert_eq!(table.running_app(&ADA), 7);
+    }
+
+    #[test]
+    fn secrets_are_printable_and_differ() {
+        let random: [u8; 20] = std::array::from_fn(|i| i as u8 * 13);
+        let secrets = Secrets::from_random(random);
+        assert!(secrets.video_ping.iter().all(u8::is_ascii_hexdigit));
+        assert_ne!(secrets.video_ping, secrets.audio_ping);
+        assert_eq!(secrets.connect_data.to_be_bytes(), random[16..]);
+    }
+}
