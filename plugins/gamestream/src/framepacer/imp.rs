@@ -1,5 +1,6 @@
 use gst::glib;
 use gst::subclass::prelude::*;
+use std::sync::LazyLock;
 
 #[derive(Default)]
 pub struct FramePacer {}
@@ -13,4 +14,16 @@ impl ObjectSubclass for FramePacer {
 
 impl ObjectImpl for FramePacer {}
 impl GstObjectImpl for FramePacer {}
-impl ElementImpl for FramePacer {}
+impl ElementImpl for FramePacer {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Frame pacer",
+                "Filter/Video",
+                "Frame pacer",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+}

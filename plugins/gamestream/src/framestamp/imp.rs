@@ -1,5 +1,6 @@
 use gst::glib;
 use gst::subclass::prelude::*;
+use std::sync::LazyLock;
 
 #[derive(Default)]
 pub struct FrameStamp {}
@@ -13,4 +14,16 @@ impl ObjectSubclass for FrameStamp {
 
 impl ObjectImpl for FrameStamp {}
 impl GstObjectImpl for FrameStamp {}
-impl ElementImpl for FrameStamp {}
+impl ElementImpl for FrameStamp {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Frame stamp",
+                "Filter/Video",
+                "Frame stamp",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+}
