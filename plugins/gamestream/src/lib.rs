@@ -12,12 +12,13 @@ mod gamestreamvideodepay;
 mod gamestreamvideopay;
 mod pacedudpsink;
 pub mod packets;
+mod pool;
 pub mod wire;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     gamestreamvideopay::register(plugin)?;
+    gamestreamaudiopay::register(plugin)?;
     // An element without its description cannot be registered; it is not to keep the others away.
-    let _ = gamestreamaudiopay::register(plugin);
     let _ = gamestreamvideodepay::register(plugin);
     let _ = gamestreamaudiodepay::register(plugin);
     let _ = framepacer::register(plugin);

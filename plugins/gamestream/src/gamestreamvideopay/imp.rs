@@ -1,5 +1,5 @@
-use super::pool::FramePool;
 use crate::packets::{CAPS_NAME, PacketsMeta};
+use crate::pool::GrowingPool;
 use crate::wire::seal::{Key, NotAKey, VideoSealer};
 use crate::wire::video::{Frame, FrameKind, Layout, Packetizer, Redundancy};
 use gst::glib;
@@ -50,12 +50,25 @@ impl Settings {
     }
 }
 
-#[derive(Default)]
+/// Bytes of the pool's first buffers: a frame at 100 Mbit/s and 60 fps fits.
+const USUAL_FRAME: usize = 256 * 1024;
+
 struct State {
     packetizer: Packetizer,
-    pool: FramePool,
+    pool: GrowingPool,
     segment: gst::FormattedSegment<gst::ClockTime>,
     stats: Stats,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            packetizer: Packetizer::default(),
+            pool: GrowingPool::new(USUAL_FRAME),
+            segment: Default::default(),
+            stats: Stats::default(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Default)]

@@ -21,7 +21,6 @@
 use gst::glib;
 
 mod imp;
-mod pool;
 
 glib::wrapper! {
     pub struct GameStreamVideoPay(ObjectSubclass<imp::GameStreamVideoPay>) @extends gst::Element, gst::Object;

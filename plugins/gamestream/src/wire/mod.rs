@@ -1,5 +1,6 @@
 //! GameStream's media planes byte by byte, without GStreamer, socket or clock.
 
+pub mod audio;
 pub mod fec;
 pub mod pacing;
 pub mod seal;

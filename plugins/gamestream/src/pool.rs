@@ -2,33 +2,38 @@
 
 use gst::prelude::*;
 
-/// Smallest buffers: a frame of ordinary size fits, so that the pool settles at once.
-const SMALLEST: usize = 256 * 1024;
+/// A buffer pool that starts anew with larger buffers when a longer one is asked of it.
+#[derive(Debug)]
+pub struct GrowingPool {
+    /// Bytes of the first buffers: what nearly all need, so that the pool settles at once.
+    smallest: usize,
+    pool: Option<(gst::BufferPool, usize)>,
+}
 
-/// A buffer pool that starts anew with twice the size when a longer buffer is asked of it.
-#[derive(Debug, Default)]
-pub struct FramePool(Option<(gst::BufferPool, usize)>);
+impl GrowingPool {
+    pub fn new(smallest: usize) -> Self {
+        Self { smallest, pool: None }
+    }
 
-impl FramePool {
     /// A buffer of `len` bytes with old content.
     pub fn acquire(&mut self, len: usize) -> Result<gst::Buffer, gst::FlowError> {
-        let pool = match self.0.take() {
+        let pool = match self.pool.take() {
             Some((pool, size)) if size >= len => (pool, size),
             outgrown => {
                 outgrown.inspect(|(pool, _)| stop(pool));
-                start(len.next_power_of_two().max(SMALLEST))?
+                start(len.next_power_of_two().max(self.smallest))?
             }
         };
-        let (pool, _) = self.0.insert(pool);
+        let (pool, _) = self.pool.insert(pool);
         let mut buffer = pool.acquire_buffer(None)?;
         buffer.get_mut().expect("a buffer just acquired has one owner").set_size(len);
         Ok(buffer)
     }
 }
 
-impl Drop for FramePool {
+impl Drop for GrowingPool {
     fn drop(&mut self) {
-        self.0.take().inspect(|(pool, _)| stop(pool));
+        self.pool.take().inspect(|(pool, _)| stop(pool));
     }
 }
 
@@ -52,15 +57,15 @@ mod tests {
     #[test]
     fn buffers_come_back_and_grow() {
         gst::init().unwrap();
-        let mut pool = FramePool::default();
+        let mut pool = GrowingPool::new(256 * 1024);
         let first = pool.acquire(1000).unwrap();
         assert_eq!(first.size(), 1000);
         let memory = first.peek_memory(0).as_ptr();
         drop(first);
         let again = pool.acquire(200_000).unwrap();
         assert_eq!((again.size(), again.peek_memory(0).as_ptr()), (200_000, memory));
-        let longer = pool.acquire(SMALLEST + 1).unwrap();
-        assert_eq!(longer.size(), SMALLEST + 1);
+        let longer = pool.acquire(256 * 1024 + 1).unwrap();
+        assert_eq!(longer.size(), 256 * 1024 + 1);
         drop(again);
         assert_eq!(pool.acquire(5).unwrap().size(), 5);
     }
