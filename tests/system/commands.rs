@@ -1,0 +1,108 @@
+//! The command line: what it prints, how it ends.
+
+use crate::harness::host::{self, Host, Setup};
+use crate::harness::{output, turn};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+
+/// `moonpipe ARGUMENTS` with folders of its own and this configuration.
+fn moonpipe(config: &str, arguments: &[&str]) -> Output {
+    let folder = host::new_folder(&Setup { config, ..Setup::default() });
+    output(&mut host::moonpipe(Path::new(host::MOONPIPE), folder.path(), arguments))
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), output.stderr.as_slice()].concat()).into_owned()
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = output(std::process::Command::new(host::MOONPIPE).arg("--help"));
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["serve", "pair", "clients", "pipelines", "--config", "--state-dir"] {
+        assert!(said(&help).contains(word), "--help does not mention {word}: {}", said(&help));
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_two() {
+    for arguments in [
+        &["sreve"][..],
+        &["serve", "--prot", "1"],
+        &["serve", "--port", "seventy"],
+        &["clients", "remove"],
+        &["pair"],
+    ] {
+        let ended = moonpipe("", arguments);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", said(&ended));
+    }
+}
+
+#[test]
+fn an_unknown_configuration_key_is_refused_with_the_allowed_ones() {
+    let ended = moonpipe("soruce = \"test\"\n", &["serve"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
+    for word in ["config.toml", "soruce", "source"] {
+        assert!(said(&ended).contains(word), "the refusal does not name {word}: {}", said(&ended));
+    }
+}
+
+#[test]
+fn a_configuration_that_is_no_toml_is_refused_with_its_line() {
+    let ended = moonpipe("\n\nsource = \n", &["serve"]);
+    assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
+    assert!(said(&ended).contains("line 3"), "{}", said(&ended));
+}
+
+#[test]
+fn an_unknown_source_is_refused_with_those_there_are() {
+    let ended = moonpipe("", &["serve", "--source", "telescope"]);
+    assert!(matches!(ended.status.code(), Some(1 | 2)), "{}", said(&ended));
+    for word in ["telescope", "test", "portal"] {
+        assert!(said(&ended).contains(word), "the refusal does not name {word}: {}", said(&ended));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let base = host::free_base();
+    let _taken = TcpListener::bind(("::", base + 21)).expect("it was free");
+    let ended = moonpipe("", &["serve", "--port", &base.to_string()]);
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(
+        said(&ended).contains(&(base + 21).to_string()),
+        "the refusal does not name the port: {}",
+        said(&ended)
+    );
+}
+
+#[test]
+fn pipelines_says_what_works_here_and_why_not() {
+    let listed = moonpipe("", &["pipelines"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", said(&listed));
+    for word in ["test", "portal", "x264", "nvh264enc"] {
+        assert!(said(&listed).contains(word), "{word} is not listed: {}", said(&listed));
+    }
+}
+
+#[test]
+fn a_broken_description_is_refused_by_file_and_reason_and_the_others_work() {
+    let _turn = turn();
+    let pipelines = [
+        (
+            "encode/broken.toml",
+            "codec = \"h264\"\nrank = 200\nneeds = []\nlaunch = \"x264encc name=encoder bitrate={kbps}\"\n",
+        ),
+        ("capture/typo.toml", "rank = 1\nneeds = []\nlunch = \"videotestsrc\"\n"),
+    ];
+    let host = Host::with(&Setup { pipelines: &pipelines, ..Setup::default() });
+    let log = host.log.all().join("\n");
+    for (file, reason) in [("broken.toml", "x264encc"), ("typo.toml", "lunch")] {
+        let line = log
+            .lines()
+            .find(|line| line.contains(file))
+            .unwrap_or_else(|| panic!("{file} is not refused: {log}"));
+        assert!(log.contains(reason), "{line} does not say why");
+    }
+}

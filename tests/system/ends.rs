@@ -1,0 +1,137 @@
+//! How sessions end, and how they go on.
+
+use crate::harness::client::Client;
+use crate::harness::host::Host;
+use crate::harness::{turn, until};
+use std::time::{Duration, Instant};
+
+const GRACEFUL: Option<i64> = Some(0);
+
+fn running_app(client: &Client) -> String {
+    client.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
+}
+
+#[test]
+fn sigterm_tells_the_client() {
+    let _turn = turn();
+    let mut host = Host::start();
+    let client = Client::paired(&host);
+    let stream = client.start_stream(60, &["--leave", "disconnect"]);
+    stream.picture();
+    host.stop();
+    let told = stream.event("terminated", Duration::from_secs(5));
+    assert_eq!(told["code"].as_i64(), GRACEFUL, "{told}");
+}
+
+#[test]
+fn a_client_that_disconnects_can_resume() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    let idle = host.usage();
+    client.stream(2, &["--leave", "disconnect"]);
+    assert_ne!(running_app(&client), "0", "the app runs on");
+    assert_eq!(
+        client.get("/serverinfo")["root"]["state"].as_str().map(|s| s.ends_with("_SERVER_BUSY")),
+        Some(true)
+    );
+    let resumed = client.stream(2, &["--resume", "--decode", "--tone"]);
+    resumed.assert_whole(1280, 720);
+    resumed.assert_steady();
+    resumed.assert_tone(440.0);
+    assert_eq!(running_app(&client), "0", "the second time it quit");
+    assert!(
+        host.usage().threads <= idle.threads + 4,
+        "before {idle:?}, after {:?}\n{}",
+        host.usage(),
+        host.inventory()
+    );
+}
+
+#[test]
+fn another_client_neither_sees_nor_ends_the_session_of_the_first() {
+    let _turn = turn();
+    let host = Host::start();
+    let (player, other) = (Client::paired(&host), Client::paired(&host));
+    let mut stream = player.start_stream(60, &["--until-told", "--width", "640", "--height", "360"]);
+    stream.picture();
+    assert_eq!(running_app(&other), "0");
+    let _ = other.run(&["get", "/cancel"]);
+    assert_ne!(running_app(&player), "0", "still playing");
+    stream.tell_to_end();
+    let report = stream.report(60);
+    assert_eq!(report.terminated, None, "{report:#?}");
+}
+
+#[test]
+fn cancel_from_outside_ends_the_stream() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    let stream = client.start_stream(60, &["--leave", "disconnect"]);
+    stream.picture();
+    assert_eq!(client.run(&["cancel"])["game"], 0);
+    let told = stream.event("terminated", Duration::from_secs(5));
+    assert_eq!(told["code"].as_i64(), GRACEFUL, "{told}");
+}
+
+#[test]
+fn ten_seconds_of_silence_end_the_session() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    // The first stream leaves what stays for good.
+    client.stream(1, &[]);
+    let idle = host.usage();
+    let stream = client.start_stream(60, &[]);
+    stream.picture();
+    let playing = host.usage();
+    assert!(playing.threads > idle.threads, "idle {idle:?}, playing {playing:?}");
+    stream.kill();
+    let silent_since = Instant::now();
+    host.wait_settled(idle, Duration::from_secs(25));
+    let took = silent_since.elapsed();
+    assert!(took > Duration::from_secs(8), "it waits ten seconds for the client, not {took:?}");
+    assert_eq!(client.stream(1, &["--decode"]).decode_errors, 0, "and the next stream works");
+}
+
+#[test]
+fn a_launch_that_nobody_follows_holds_nothing() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    client.stream(1, &[]);
+    let idle = host.usage();
+    let key = "00112233445566778899aabbccddeeff";
+    let path =
+        format!("/launch?appid=1&mode=1280x720x60&rikey={key}&rikeyid=-5&surroundAudioInfo=196610&corever=1");
+    for _ in 0..3 {
+        let answer = client.get(&path);
+        assert_eq!(answer["status"], 200, "{answer}");
+        assert!(
+            answer["root"]["sessionUrl0"].as_str().is_some_and(|url| url.starts_with("rtspenc://127.0.0.1:")),
+            "{answer}"
+        );
+    }
+    assert_eq!(client.run(&["cancel"])["game"], 0);
+    host.wait_settled(idle, Duration::from_secs(20));
+}
+
+#[test]
+fn the_launch_of_something_else_is_refused_with_a_reason() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    for path in [
+        "/launch?appid=4242&mode=1280x720x60&rikey=00112233445566778899aabbccddeeff&rikeyid=1",
+        "/launch?appid=1&mode=big&rikey=00&rikeyid=1",
+        "/resume?rikey=00112233445566778899aabbccddeeff&rikeyid=1",
+    ] {
+        let answer = client.get(path);
+        assert!(
+            answer["status"].as_i64().is_some_and(|s| s >= 400) && answer["message"] != "",
+            "{path}: {answer}"
+        );
+    }
+    until("nothing runs", Duration::from_secs(2), || (running_app(&client) == "0").then_some(()));
+}

@@ -1,0 +1,244 @@
+//! A Moonlight client: tests/client/client.py, which drives the real client library.
+
+use super::host::Host;
+use super::lines::Lines;
+use super::{root, until};
+use serde::Deserialize;
+use serde_json::Value;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Starting, decoding and leaving take this long at most, besides the seconds of a stream.
+const OVERHEAD: Duration = Duration::from_secs(90);
+
+/// One client device: its certificate and the host it talks to.
+pub struct Client {
+    identity: tempfile::TempDir,
+    host: String,
+    port: u16,
+}
+
+/// A client that is at it.
+pub struct Running {
+    child: Child,
+    events: Lines,
+    noise: Lines,
+    doing: String,
+}
+
+/// What a stream was like; client.py and library.py say what the fields mean.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    pub error: i64,
+    pub refused: Option<String>,
+    pub stage_failed: Option<String>,
+    pub terminated: Option<i64>,
+    pub codec: String,
+    pub encryption: u32,
+    pub packet_size: u32,
+    pub launch_ms: f64,
+    pub first_frame_ms: f64,
+    pub first_decoded_ms: f64,
+    pub frames: u64,
+    pub idr: u64,
+    pub lost: i64,
+    pub fps: f64,
+    pub mbps: f64,
+    pub seconds: f64,
+    pub max_gap_ms: f64,
+    pub gap_p99_ms: f64,
+    pub host_latency_p50_ms: f64,
+    pub fec_blocks: u64,
+    pub fec_recovered: u64,
+    pub unrecoverable: u64,
+    pub corrupt_recoveries: u64,
+    pub idr_requests: u64,
+    pub audio: u64,
+    pub audio_lost: u64,
+    pub audio_fec_recovered: u64,
+    pub decoded: u64,
+    pub decode_errors: u64,
+    pub sizes: Vec<(u32, u32)>,
+    pub counter: Counter,
+    pub colours: std::collections::BTreeMap<String, [f64; 3]>,
+    pub tone_hz: Option<f64>,
+    pub rms: f64,
+}
+
+/// The frame counter as it was read back from the pictures.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Counter {
+    pub read: u64,
+    pub unreadable: u64,
+    pub first: Option<u64>,
+    pub last: Option<u64>,
+    pub back: u64,
+    pub repeated: u64,
+    pub skipped: u64,
+    pub by_one: f64,
+}
+
+impl Client {
+    /// A device that the host does not know yet.
+    pub fn new(host: &Host) -> Client {
+        Client {
+            identity: tempfile::tempdir().expect("a temporary folder"),
+            host: "127.0.0.1".into(),
+            port: host.port("http"),
+        }
+    }
+
+    pub fn paired(host: &Host) -> Client {
+        let client = Client::new(host);
+        let result = client.pair(host, "1234", "1234", None);
+        assert_eq!(result["paired"], true, "{result}");
+        client
+    }
+
+    /// The same device, reaching the host under another address.
+    pub fn at(mut self, address: &str) -> Client {
+        self.host = address.into();
+        self
+    }
+
+    /// Pairs with `pin` while the owner types `told`.
+    pub fn pair(&self, host: &Host, pin: &str, told: &str, name: Option<&str>) -> Value {
+        let pairing = self.start(&["pair", "--pin", pin]);
+        host.tell_pin(told, name);
+        pairing.result(Duration::from_secs(20))
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Value {
+        self.start(arguments).result(OVERHEAD)
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        self.run(&["get", path])
+    }
+
+    /// A whole stream of so many seconds, from launch to quit.
+    pub fn stream(&self, seconds: u32, arguments: &[&str]) -> Report {
+        self.start_stream(seconds, arguments).report(seconds)
+    }
+
+    pub fn start_stream(&self, seconds: u32, arguments: &[&str]) -> Running {
+        self.start(&[&["stream", "--seconds", &seconds.to_string()], arguments].concat())
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let python = root().join("target/test-client/bin/python");
+        assert!(python.exists(), "no {}: run scripts/install-dependencies --tests", python.display());
+        let mut child = Command::new(python)
+            .arg("-W")
+            .arg("ignore")
+            .arg(root().join("tests/client/client.py"))
+            .args(["--host", &self.host, "--port", &self.port.to_string(), "--identity"])
+            .arg(self.identity.path())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let events = Lines::collect(child.stdout.take().expect("piped"));
+        let noise = Lines::collect(child.stderr.take().expect("piped"));
+        Running { child, events, noise, doing: arguments.join(" ") }
+    }
+}
+
+impl Running {
+    /// The facts of an event that has come or comes within `limit`.
+    pub fn event(&self, name: &str, limit: Duration) -> Value {
+        let found = self.events.wait_for(limit, |line| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["event"] == name).then_some(event)
+        });
+        found.unwrap_or_else(|| {
+            panic!("client `{}`: no {name:?} within {limit:?}\n{}", self.doing, self.story())
+        })
+    }
+
+    /// Waits until the first picture was decoded.
+    pub fn picture(&self) -> &Self {
+        self.event("first-picture", Duration::from_secs(30));
+        self
+    }
+
+    pub fn result(mut self, limit: Duration) -> Value {
+        let result = self.event("result", limit);
+        until("the client ends", Duration::from_secs(10), || {
+            self.child.try_wait().expect("waiting for a child")
+        });
+        result
+    }
+
+    pub fn report(self, seconds: u32) -> Report {
+        let story = self.events.clone();
+        let value = self.result(OVERHEAD + Duration::from_secs(seconds.into()));
+        let report: Report = serde_json::from_value(value).expect("client.py and Report agree");
+        assert!(
+            report.error == 0 && report.stage_failed.is_none(),
+            "no stream: {report:#?}\n{}",
+            story.tail(30)
+        );
+        report
+    }
+
+    /// Ends a stream that was started with `--until-told`.
+    pub fn tell_to_end(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// Ends it as a crash or a dead battery would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("waiting for a child").is_some()
+    }
+
+    fn story(&self) -> String {
+        format!("{}\n{}", self.events.tail(30), self.noise.tail(30))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Report {
+    /// Every frame arrived and was decoded into a picture of the right size.
+    pub fn assert_whole(&self, width: u32, height: u32) {
+        assert_eq!(self.lost, 0, "gaps in the frame index: {self:#?}");
+        assert_eq!((self.unrecoverable, self.corrupt_recoveries), (0, 0), "{self:#?}");
+        assert_eq!(self.decode_errors, 0, "{self:#?}");
+        assert_eq!(self.decoded, self.frames, "{self:#?}");
+        assert_eq!(self.sizes, [(width, height)], "{self:#?}");
+        assert_eq!(self.terminated, None, "{self:#?}");
+    }
+
+    /// The counter drawn by the host never goes back, and is one more on at least 95 % of the pictures.
+    pub fn assert_steady(&self) {
+        assert_eq!(self.counter.unreadable, 0, "{self:#?}");
+        assert_eq!(self.counter.back, 0, "{self:#?}");
+        assert!(self.counter.by_one >= 0.95, "{self:#?}");
+    }
+
+    /// So many frames a second within one percent.
+    pub fn assert_rate(&self, fps: f64) {
+        assert!((self.fps - fps).abs() <= fps / 100.0, "not {fps} frames a second: {self:#?}");
+    }
+
+    pub fn assert_tone(&self, hertz: f64) {
+        let heard = self.tone_hz.unwrap_or(0.0);
+        assert!((heard - hertz).abs() <= 2.0 && self.rms > 0.001, "not a tone of {hertz} Hz: {self:#?}");
+        assert_eq!(self.audio_lost, 0, "{self:#?}");
+    }
+}

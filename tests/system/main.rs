@@ -1,0 +1,16 @@
+//! What a client, a desktop and an operator see of a running host: real `moonpipe serve` processes, the real Moonlight
+//! client library, a real Wayland desktop. Every scenario starts what it needs and leaves nothing behind.
+
+mod harness;
+
+mod commands;
+mod desktop;
+mod docs;
+mod ends;
+mod loss;
+mod nonsense;
+mod pairing;
+mod rounds;
+mod state;
+mod together;
+mod video;

@@ -1,0 +1,90 @@
+//! The picture and the sound of a whole stream, decoded.
+
+use crate::harness::client::{Client, Report};
+use crate::harness::host::Host;
+use crate::harness::turn;
+
+const TEN_SECONDS: u32 = 10;
+const LOOK: [&str; 2] = ["--decode", "--tone"];
+
+fn ten_seconds(codec: &str, fps: &str) -> Report {
+    let host = Host::start();
+    let report =
+        Client::paired(&host).stream(TEN_SECONDS, &[&LOOK[..], &["--codec", codec, "--fps", fps]].concat());
+    println!("{codec}: {report:#?}");
+    assert_eq!(report.codec, codec);
+    report.assert_whole(1280, 720);
+    report.assert_steady();
+    report.assert_tone(440.0);
+    report
+}
+
+#[test]
+fn h264_at_60_frames_a_second_for_ten_seconds() {
+    let _turn = turn();
+    ten_seconds("h264", "60").assert_rate(60.0);
+}
+
+#[test]
+fn hevc_for_ten_seconds() {
+    let _turn = turn();
+    ten_seconds("hevc", "60").assert_rate(60.0);
+}
+
+#[test]
+fn av1_for_ten_seconds() {
+    let _turn = turn();
+    // What libaom encodes in real time on two cores.
+    ten_seconds("av1", "30").assert_rate(30.0);
+}
+
+/// Each way of sealing, each packet size that clients ask for, and both kinds of RTSP.
+#[test]
+fn with_and_without_encryption_in_both_packet_sizes() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    for (encrypt, bits) in [("none", 0), ("all", 7)] {
+        for size in ["1024", "1392"] {
+            for rtsp in [&[][..], &["--plain-rtsp"]] {
+                let report = client
+                    .stream(2, &[&LOOK[..], &["--encrypt", encrypt, "--packet-size", size], rtsp].concat());
+                // The library takes the 32 bytes of the seal out of the packet.
+                let expected = size.parse::<u32>().expect("a number") - if bits & 2 != 0 { 32 } else { 0 };
+                assert_eq!(report.packet_size, expected, "{report:#?}");
+                assert_eq!(report.encryption & 2, bits & 2, "video is sealed as asked: {report:#?}");
+                report.assert_whole(1280, 720);
+                report.assert_steady();
+                report.assert_tone(440.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn over_ipv6() {
+    let _turn = turn();
+    let host = Host::start();
+    let report = Client::paired(&host).at("::1").stream(3, &LOOK);
+    report.assert_whole(1280, 720);
+    report.assert_steady();
+    report.assert_tone(440.0);
+}
+
+/// The way of a picture that is neither 720p nor 60 frames a second.
+#[test]
+fn in_the_mode_that_the_client_asks_for() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    for (width, height, fps) in [(1920, 1080, 30), (854, 480, 60)] {
+        let mode = [("--width", width), ("--height", height), ("--fps", fps)];
+        let words: Vec<String> =
+            mode.iter().flat_map(|(name, value)| [name.to_string(), value.to_string()]).collect();
+        let arguments: Vec<&str> = LOOK.into_iter().chain(words.iter().map(String::as_str)).collect();
+        let report = client.stream(2, &arguments);
+        report.assert_whole(width, height);
+        report.assert_steady();
+        report.assert_rate(f64::from(fps));
+    }
+}
