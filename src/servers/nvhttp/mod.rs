@@ -1,15 +1,33 @@
 //! The two ports where a client asks who this host is, pairs, and launches: HTTP for strangers, HTTPS for paired clients.
 
+mod card;
+mod connection;
 mod contract;
 mod desk;
+mod guests;
+mod noise;
+mod routes;
 
 pub use contract::{App, HostOffer, LaunchRequest, Launched, PlayerSessions, Refusal};
 pub use desk::{NobodyWaits, PairingDesk, Told, Waiting};
 
 use crate::identity::{Clients, Identity};
-use std::sync::Arc;
-use tokio::net::TcpListener;
+use crate::servers::tls;
+use connection::Place;
+use guests::Guests;
+use noise::Noise;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+
+/// After an error of `accept` (no descriptor left, mostly) it is tried again this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long an answer that is under way may take once the host is told to stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The open ports.
 pub struct Listeners {
@@ -26,8 +44,53 @@ pub struct NvHttp {
     pub pairing: PairingDesk,
 }
 
+/// What all connections share.
+struct House {
+    nvhttp: NvHttp,
+    guests: Mutex<Guests<CancellationToken>>,
+    noise: Noise,
+    stop: CancellationToken,
+}
+
+impl House {
+    fn guests(&self) -> MutexGuard<'_, Guests<CancellationToken>> {
+        self.guests.lock().expect("no panic while it is held")
+    }
+}
+
 /// Answers on both ports until `stop`; returns when no connection is left.
 pub async fn serve(listeners: Listeners, nvhttp: NvHttp, stop: CancellationToken) {
-    let _ = (listeners, nvhttp);
-    stop.cancelled().await;
+    let tls = TlsAcceptor::from(tls::server_config(&nvhttp.identity));
+    let noise = Noise::default();
+    let house = Arc::new(House { nvhttp, guests: Mutex::default(), noise, stop: stop.clone() });
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, peer, tls) = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            (stream, peer) = accept(&listeners.http) => (stream, peer, None),
+            (stream, peer) = accept(&listeners.https) => (stream, peer, Some(tls.clone())),
+        };
+        if let Some(place) = Place::take(&house, peer) {
+            connections.spawn(place.serve(stream, tls));
+        }
+    }
+    drop(listeners);
+    house.guests().silent().for_each(CancellationToken::cancel);
+    let last_answers = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_ANSWERS, last_answers).await;
+    connections.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            // The one that hung up before it was accepted, or no descriptor left: the next one may fare better.
+            Err(e) => {
+                tracing::debug!("cannot accept a connection: {e}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
