@@ -1,6 +1,7 @@
 //! What is said on the wire, without a socket or a clock: parsers, writers and state machines.
 
 pub mod control;
+pub mod enet;
 pub mod nvhttp;
 pub mod pairing;
 pub mod params;
