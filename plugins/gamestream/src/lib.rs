@@ -18,8 +18,8 @@ pub mod wire;
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     gamestreamvideopay::register(plugin)?;
     gamestreamaudiopay::register(plugin)?;
+    gamestreamvideodepay::register(plugin)?;
     // An element without its description cannot be registered; it is not to keep the others away.
-    let _ = gamestreamvideodepay::register(plugin);
     let _ = gamestreamaudiodepay::register(plugin);
     let _ = framepacer::register(plugin);
     let _ = framestamp::register(plugin);

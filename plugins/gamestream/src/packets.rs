@@ -10,6 +10,9 @@ use std::{fmt, ptr};
 /// Caps name of such buffers. Field `media` is `video` or `audio`.
 pub const CAPS_NAME: &str = "application/x-gamestream-packets";
 
+/// Caps name of a buffer that is one datagram, as it comes from the network. Field `media` as above.
+pub const DATAGRAM_CAPS_NAME: &str = "application/x-gamestream";
+
 /// How a buffer is cut into datagrams: `count` of them, each `size` bytes, without gaps.
 #[repr(transparent)]
 pub struct PacketsMeta(RawPacketsMeta);

@@ -4,4 +4,5 @@ pub mod audio;
 pub mod fec;
 pub mod pacing;
 pub mod seal;
+pub mod sequence;
 pub mod video;

@@ -3,11 +3,14 @@
 //! With P the agreed packet size, a packet is P + 16 bytes: 16 of RTP header, 16 of video header, P − 16 of payload.
 //! Reed-Solomon covers all of it, so a packet is also a shard.
 
+mod assembly;
 mod layout;
 mod packetize;
+mod receive;
 
 pub use layout::{Block, FrameTooLarge, Layout, MAX_BLOCKS, Redundancy, parity_shards};
 pub use packetize::{Frame, FrameKind, Packetizer};
+pub use receive::{Output, Received, Receiver, Stats};
 
 /// Bytes of a packet beyond the agreed packet size.
 pub const RTP_HEADER: usize = 16;
