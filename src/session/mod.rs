@@ -112,7 +112,7 @@ impl Sessions {
             handle: Handle { commands, gone: gone.clone() },
         });
         tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
-        let player = Player::new(id, self.shared.clone(), request, secrets);
+        let player = Player::new(id, self.shared.clone(), request, &secrets);
         let shared = self.shared.clone();
         tokio::spawn(async move {
             // A fault in one session must not take the others with it.

@@ -68,7 +68,10 @@ pub(super) struct Player {
     id: SessionId,
     shared: Arc<Shared>,
     launch: LaunchRequest,
-    secrets: Secrets,
+    connect_data: u32,
+    /// Clients ping from the moment that they know the payload, long before the stream is settled.
+    video_expected: Expected,
+    audio_expected: Expected,
 }
 
 /// All that runs for a session once its stream is settled.
@@ -79,15 +82,15 @@ struct Stage {
     attached: Attached,
     source: Source,
     control: ControlPeer,
-    video_expected: Expected,
-    audio_expected: Expected,
     video_events: mpsc::UnboundedReceiver<StreamEvent>,
     audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
 
 impl Player {
-    pub fn new(id: SessionId, shared: Arc<Shared>, launch: LaunchRequest, secrets: Secrets) -> Self {
-        Self { id, shared, launch, secrets }
+    pub fn new(id: SessionId, shared: Arc<Shared>, launch: LaunchRequest, secrets: &Secrets) -> Self {
+        let video_expected = shared.equipment.video_socket.expect(secrets.video_ping);
+        let audio_expected = shared.equipment.audio_socket.expect(secrets.audio_ping);
+        Self { id, shared, launch, connect_data: secrets.connect_data, video_expected, audio_expected }
     }
 
     /// Runs until the session is over; when it returns, all that belonged to it is gone.
@@ -186,15 +189,12 @@ impl Player {
             audio_report,
         )?;
         let attached = source.capture().attach(video.source());
-        let Secrets { video_ping, audio_ping, connect_data } = self.secrets;
         Ok(Stage {
             video,
             audio,
             attached,
             source,
-            control: equipment.control.admit(connect_data, self.launch.key.clone(), params.control_v2),
-            video_expected: equipment.video_socket.expect(video_ping),
-            audio_expected: equipment.audio_socket.expect(audio_ping),
+            control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
             video_events,
             audio_events,
         })
@@ -235,10 +235,12 @@ impl Player {
     /// Serves the client until there is a reason to end.
     async fn stream(&self, stage: &mut Stage, inbox: &mut mpsc::Receiver<Command>) -> End {
         let mut silence = Silence::new(Instant::now());
-        let Stage { video, audio, source, control, video_expected, audio_expected, .. } = stage;
-        // A client may have pinged before PLAY.
-        video_expected.endpoint.mark_changed();
-        audio_expected.endpoint.mark_changed();
+        let Stage { video, audio, source, control, .. } = stage;
+        // What was pinged before counts now.
+        let mut video_endpoint = self.video_expected.endpoint.clone();
+        let mut audio_endpoint = self.audio_expected.endpoint.clone();
+        video_endpoint.mark_changed();
+        audio_endpoint.mark_changed();
         loop {
             tokio::select! {
                 command = inbox.recv() => match command {
@@ -252,14 +254,14 @@ impl Player {
                         return end;
                     }
                 }
-                Ok(()) = video_expected.endpoint.changed() => {
-                    if let Some(Endpoint { peer, local }) = *video_expected.endpoint.borrow_and_update() {
+                Ok(()) = video_endpoint.changed() => {
+                    if let Some(Endpoint { peer, local }) = *video_endpoint.borrow_and_update() {
                         tracing::debug!(session = %self.id, %peer, "video goes there");
                         video.set_destination(peer, local);
                     }
                 }
-                Ok(()) = audio_expected.endpoint.changed() => {
-                    if let Some(Endpoint { peer, local }) = *audio_expected.endpoint.borrow_and_update() {
+                Ok(()) = audio_endpoint.changed() => {
+                    if let Some(Endpoint { peer, local }) = *audio_endpoint.borrow_and_update() {
                         audio.set_destination(peer, local);
                     }
                 }
