@@ -246,3 +246,111 @@ fn size_fault(sample: &gst::Sample) -> Option<String> {
 fn lock(frames: &Mutex<Frames>) -> std::sync::MutexGuard<'_, Frames> {
     frames.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::description::Describes;
+    use crate::protocol::params::Fps;
+    use std::time::Duration;
+
+    const MODE: Mode = Mode { width: 64, height: 48, fps: Fps { num: 30, den: 1 } };
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    async fn start(launch: &str) -> (Capture, mpsc::UnboundedReceiver<CaptureEvent>) {
+        crate::pipeline::init().unwrap();
+        let toml = format!("launch = \"{launch}\"");
+        let description = CaptureDescription::read("example", "example.toml", &toml).unwrap();
+        let (report, events) = mpsc::unbounded_channel();
+        let spec = CaptureSpec { description, mode: MODE, state_dir: PathBuf::new() };
+        (Capture::start(spec, report).await.unwrap(), events)
+    }
+
+    async fn next(events: &mut mpsc::UnboundedReceiver<CaptureEvent>) -> CaptureEvent {
+        tokio::time::timeout(LIMIT, events.recv()).await.expect("an event comes").expect("the capture lives")
+    }
+
+    /// A stream as far as its appsrc: what comes out is what a viewer sees.
+    struct Viewer {
+        pipeline: gst::Pipeline,
+        source: gst_app::AppSrc,
+        sink: gst_app::AppSink,
+    }
+
+    impl Viewer {
+        fn new() -> Self {
+            let text = "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 leaky-type=downstream ! appsink name=sink sync=false";
+            let pipeline = run::parse(text).unwrap();
+            let source = run::element(pipeline.upcast_ref(), "source").unwrap().downcast().unwrap();
+            let sink = run::element(pipeline.upcast_ref(), "sink").unwrap().downcast().unwrap();
+            pipeline.set_state(gst::State::Playing).unwrap();
+            Self { pipeline, source, sink }
+        }
+
+        fn see(&self) -> gst::Sample {
+            self.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("a frame comes")
+        }
+    }
+
+    impl Drop for Viewer {
+        fn drop(&mut self) {
+            self.pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_viewer_gets_the_only_frame_there_ever_was() {
+        let (capture, mut events) =
+            start("videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48").await;
+        assert_eq!(next(&mut events).await, CaptureEvent::FirstFrame);
+        assert!(matches!(next(&mut events).await, CaptureEvent::CapsChanged(_)));
+        assert!(matches!(next(&mut events).await, CaptureEvent::Lost(_)));
+        for _ in 0..2 {
+            let viewer = Viewer::new();
+            let _attached = capture.attach(&viewer.source);
+            let seen = viewer.see();
+            assert_eq!(seen.caps_owned(), capture.caps());
+            assert!(seen.buffer().unwrap().pts().is_some(), "the viewer's clock stamps it");
+        }
+        capture.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_viewer_sees_frames_until_it_detaches() {
+        let text = "videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={fps}";
+        let (capture, _events) = start(text).await;
+        let viewer = Viewer::new();
+        let attached = capture.attach(&viewer.source);
+        for _ in 0..5 {
+            viewer.see();
+        }
+        drop(attached);
+        assert!(lock(&capture.frames).viewers.is_empty());
+        capture.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_source_that_does_not_start_is_an_error() {
+        crate::pipeline::init().unwrap();
+        let toml = "launch = \"filesrc location=/nonexistent ! rawvideoparse\"";
+        let description = CaptureDescription::read("bad", "bad.toml", toml).unwrap();
+        let (report, _events) = mpsc::unbounded_channel();
+        let spec = CaptureSpec { description, mode: MODE, state_dir: PathBuf::new() };
+        let Err(error) = Capture::start(spec, report).await else { panic!("it started") };
+        assert!(format!("{error:#}").contains("capture bad does not start"), "{error:#}");
+    }
+
+    #[test]
+    fn a_buffer_that_does_not_fit_its_caps_is_a_loss() {
+        gst::init().unwrap();
+        let sample = |size| {
+            let caps =
+                gst_video::VideoInfo::builder(gst_video::VideoFormat::Bgrx, 1280, 720).build().unwrap();
+            let buffer = gst::Buffer::with_size(size).unwrap();
+            gst::Sample::builder().buffer(&buffer).caps(&caps.to_caps().unwrap()).build()
+        };
+        assert_eq!(size_fault(&sample(1280 * 720 * 4)), None);
+        let reason = size_fault(&sample(1920 * 1080 * 4)).unwrap();
+        assert!(reason.contains("8294400 bytes came for 1280x720"), "{reason}");
+    }
+}

@@ -16,7 +16,7 @@ pub struct Fault {
     pub reason: String,
 }
 
-/// A description with its placeholders filled for a trial.
+/// A description as a whole pipeline, with its placeholders filled for a trial.
 pub trait Sample: Describes {
     fn sample(&self) -> String;
 
@@ -30,13 +30,13 @@ const SAMPLE_MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 30, de
 
 impl Sample for CaptureDescription {
     fn sample(&self) -> String {
-        self.fill(SAMPLE_MODE, Some((0, -1)))
+        format!("{} ! fakesink", self.fill(SAMPLE_MODE, Some((0, -1))))
     }
 }
 
 impl Sample for EncodeDescription {
     fn sample(&self) -> String {
-        self.fill(SAMPLE_MODE, 2000)
+        format!("fakesrc ! {} ! fakesink", self.fill(SAMPLE_MODE, 2000))
     }
 
     fn set_later(&self) -> Vec<(&str, &str)> {
@@ -46,13 +46,13 @@ impl Sample for EncodeDescription {
 
 impl Sample for AudioDescription {
     fn sample(&self) -> String {
-        self.fill(2, 5, 96)
+        format!("{} ! fakesink", self.fill(2, 5, 96))
     }
 }
 
 impl Sample for SendDescription {
     fn sample(&self) -> String {
-        self.common().launch.clone()
+        format!("fakesrc ! {}", self.common().launch)
     }
 }
 
@@ -76,7 +76,7 @@ pub fn fault<D: Sample>(description: &D) -> Option<Fault> {
     let elements = launch::elements(text);
     elements.iter().find_map(element_fault).or_else(|| later_fault(description, &elements)).or_else(|| {
         let flags = gst::ParseFlags::FATAL_ERRORS;
-        let error = gst::parse::bin_from_description_full(&description.sample(), false, None, flags).err()?;
+        let error = gst::parse::launch_full(&description.sample(), None, flags).err()?;
         Some(Fault { word: "launch".into(), reason: error.message().to_owned() })
     })
 }

@@ -79,6 +79,9 @@ impl std::fmt::Display for Verdict {
                 if report.held > 0 {
                     write!(f, ", holding back {}", report.held)?;
                 }
+                if !report.obeys_key_requests {
+                    f.write_str(", is opened anew for each key frame")?;
+                }
                 f.write_str(if *cached { " (tried at an earlier start)" } else { "" })
             }
             Outcome::CannotWork(reason) => write!(f, "cannot work here because {reason}"),
@@ -109,8 +112,10 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path) -> Choic
     let mut remembered = BTreeMap::new();
     for (description, outcome) in candidates.into_iter().zip(outcomes) {
         if let Outcome::Works { report, .. } = &outcome {
-            choice.encoders.entry(description.codec).or_default().push(description.clone());
             remembered.insert(Cache::key(description), report.clone());
+            let mut description = description.clone();
+            description.obeys_key_requests = report.obeys_key_requests;
+            choice.encoders.entry(description.codec).or_default().push(description);
         }
         let (name, rank) = (description.name().to_owned(), description.common.rank);
         choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });

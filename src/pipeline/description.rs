@@ -46,6 +46,9 @@ pub struct EncodeDescription {
     /// Memory the encoder itself reads.
     pub memory: Memory,
     pub bitrate: Bitrate,
+    /// It makes a key frame when asked. Not written in the file but seen when it is probed; one that does not is
+    /// opened anew for each key frame.
+    pub obeys_key_requests: bool,
 }
 
 /// Where sound comes from and how it is encoded: a text that ends in `audio/x-opus`.
@@ -265,7 +268,7 @@ impl Describes for EncodeDescription {
         source.all(&w.launch, &["kbps"])?;
         source.named(&w.launch, &["encoder"])?;
         let common = source.common(w.rank, w.needs, w.launch)?;
-        Ok(Self { common, codec: w.codec, memory: w.memory, bitrate: w.bitrate })
+        Ok(Self { common, codec: w.codec, memory: w.memory, bitrate: w.bitrate, obeys_key_requests: true })
     }
 }
 

@@ -75,10 +75,11 @@ pub fn fill(text: &str, values: &[(&str, String)]) -> String {
     filled
 }
 
-/// Splits at white space outside quotes, and around each `!`.
+/// Splits at white space outside quotes and lists, and around each `!`.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut start = None;
+    let mut lists = 0_u32;
     let mut quoted = false;
     let mut escaped = false;
     for (at, c) in text.char_indices() {
@@ -89,9 +90,11 @@ fn words(text: &str) -> Vec<&str> {
         match c {
             '\\' => escaped = true,
             '"' => quoted = !quoted,
+            '{' if !quoted => lists += 1,
+            '}' if !quoted => lists = lists.saturating_sub(1),
             _ => {}
         }
-        let ends = !quoted && (c.is_whitespace() || c == '!');
+        let ends = !quoted && lists == 0 && (c.is_whitespace() || c == '!');
         if ends {
             words.extend(start.take().map(|from| &text[from..at]));
             if c == '!' {

@@ -18,6 +18,10 @@ pub const SUBCOMMAND: &str = "probe-encoder";
 
 /// Frames that have to come out.
 const FRAMES: u32 = 10;
+/// Hardware may work on one frame and queue the next; more is a lookahead.
+const MOST_HELD: u32 = 2;
+/// After so many frames a key frame is asked for.
+const REQUEST_AFTER: u32 = 5;
 const MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 60, den: 1 } };
 const KBPS: u32 = 4000;
 /// A hardware encoder may take seconds to wake up, and the machine may be busy.
@@ -30,6 +34,8 @@ pub struct Report {
     pub millis: u64,
     /// Frames the encoder kept back: latency that the player feels.
     pub held: u32,
+    /// A key frame came when it was asked for.
+    pub obeys_key_requests: bool,
 }
 
 /// The launch text that is probed; the cache knows a result by it.
@@ -99,7 +105,9 @@ pub fn encode_ten(codec: Codec, launch: &str) -> anyhow::Result<Report> {
     }
     let frames = seen.frames.load(Ordering::Acquire);
     ensure!(frames == FRAMES, "{frames} frames came out of {FRAMES}");
-    Ok(Report { millis, held: FRAMES - seen.before_end.load(Ordering::Acquire) })
+    let held = FRAMES - seen.before_end.load(Ordering::Acquire);
+    ensure!(held <= MOST_HELD, "it holds back {held} frames, which a player would feel");
+    Ok(Report { millis, held, obeys_key_requests: seen.later_keys.load(Ordering::Acquire) > 0 })
 }
 
 #[derive(Default)]
@@ -107,19 +115,39 @@ struct Seen {
     frames: AtomicU32,
     /// Frames that were out when the source ended.
     before_end: AtomicU32,
+    /// Key frames after the one that was asked for.
+    later_keys: AtomicU32,
     fault: Mutex<Option<String>>,
+}
+
+impl Seen {
+    fn take(&self, codec: Codec, sample: &gst::Sample) {
+        let before = self.frames.fetch_add(1, Ordering::AcqRel);
+        if before == 0
+            && let Some(fault) = first_frame_fault(codec, sample)
+        {
+            *self.fault.lock().expect("no probe panics") = Some(fault);
+        }
+        let is_key = sample.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
+        if before >= REQUEST_AFTER && is_key {
+            self.later_keys.fetch_add(1, Ordering::AcqRel);
+        }
+    }
 }
 
 fn watch(pipeline: &gst::Pipeline, codec: Codec) -> anyhow::Result<Arc<Seen>> {
     let seen = Arc::new(Seen::default());
     let joint = super::run::element(pipeline.upcast_ref(), "joint")?;
     let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
+    let encoder = super::run::element(pipeline.upcast_ref(), "encoder")?;
+    let encoder = encoder.static_pad("src").context("the encoder has no source pad")?;
     let counted = seen.clone();
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-        let is_first = counted.frames.fetch_add(1, Ordering::AcqRel) == 0;
-        if is_first && let Some(fault) = first_frame_fault(codec, &sample) {
-            *counted.fault.lock().expect("no probe panics") = Some(fault);
+        counted.take(codec, &sample);
+        if counted.frames.load(Ordering::Acquire) == REQUEST_AFTER {
+            let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            let _ = encoder.send_event(request);
         }
         Ok(gst::FlowSuccess::Ok)
     };

@@ -69,6 +69,7 @@ pub struct VideoStream {
     packetizer: gst::Element,
     sender: gst::Element,
     bitrate: super::description::Bitrate,
+    obeys_key_requests: bool,
     gate: Gate,
     _socket: OwnedFd,
 }
@@ -95,8 +96,18 @@ impl VideoStream {
         set_sender(&sender, &spec.sending, socket.as_fd());
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
-        let bitrate = encode.bitrate.clone();
-        Ok(Self { runner, source, pacer, encoder, packetizer, sender, bitrate, gate, _socket: socket })
+        Ok(Self {
+            runner,
+            source,
+            pacer,
+            encoder,
+            packetizer,
+            sender,
+            bitrate: encode.bitrate.clone(),
+            obeys_key_requests: encode.obeys_key_requests,
+            gate,
+            _socket: socket,
+        })
     }
 
     /// Where captured frames go in: live, without timestamps of their own, and the newest replaces one not yet taken.
@@ -120,11 +131,27 @@ impl VideoStream {
 
     /// Makes the next encoded frame a key frame with all headers.
     pub fn force_key_unit(&self) {
+        if !self.obeys_key_requests {
+            return self.reopen_encoder();
+        }
         let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
         let pad = self.encoder.static_pad("src").expect("an encoder has a source pad");
         if !pad.send_event(event) {
             tracing::debug!("the encoder did not take a key frame request");
         }
+    }
+
+    /// Opens the encoder anew between two frames, on the thread that feeds it: its first frame is a key frame.
+    fn reopen_encoder(&self) {
+        let sink = self.encoder.static_pad("sink").expect("an encoder has a sink pad");
+        let Some(feeder) = sink.peer() else { return };
+        let encoder = self.encoder.downgrade();
+        feeder.add_probe(gst::PadProbeType::BUFFER, move |feeder, _| {
+            if let Some(encoder) = encoder.upgrade() {
+                reopen(&encoder, feeder);
+            }
+            gst::PadProbeReturn::Remove
+        });
     }
 
     /// Changes the encoder's bitrate. False where the description says that it cannot change while it runs.
@@ -147,6 +174,24 @@ impl VideoStream {
     /// Ends the stream; when it returns, every thread of the pipeline is gone.
     pub async fn stop(self) {
         self.runner.stop().await;
+    }
+}
+
+/// Closes `encoder` and opens it again; `feeder` is the pad whose thread feeds it, and this runs on it.
+fn reopen(encoder: &gst::Element, feeder: &gst::Pad) {
+    let closed = encoder.set_state(gst::State::Ready);
+    if closed.is_err() || encoder.sync_state_with_parent().is_err() {
+        tracing::warn!("the encoder cannot be opened anew for a key frame");
+    }
+    // Closing made it forget the events that precede frames.
+    let mut events = Vec::new();
+    feeder.sticky_events_foreach(|event| {
+        events.push(event.clone());
+        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+    });
+    let Some(sink) = feeder.peer() else { return };
+    for event in events {
+        sink.send_event(event);
     }
 }
 

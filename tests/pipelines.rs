@@ -1,0 +1,276 @@
+//! The pipeline descriptions that ship: those whose elements are here really run, the others are held against a
+//! catalogue of GStreamer's own sources (`data/gst-elements.json`).
+
+use moonpipe::pipeline::check::{self, Sample};
+use moonpipe::pipeline::description::{Describes, EncodeDescription, Mode};
+use moonpipe::pipeline::library::Library;
+use moonpipe::pipeline::{choose, launch, probe};
+use moonpipe::protocol::params::{Codec, Fps};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+fn library(user: Option<&Path>) -> Library {
+    moonpipe::pipeline::init().expect("GStreamer starts");
+    Library::load(user)
+}
+
+/// Elements without which this test would prove nothing: `make test` installs them.
+const EXPECTED_HERE: [&str; 4] = ["av1-aom", "h264-openh264", "h264-x264", "h265-x265"];
+
+#[test]
+fn shipped_descriptions_have_no_fault() {
+    fn faults<'a, D: Sample + 'a>(all: impl Iterator<Item = &'a D>, faults: &mut Vec<String>) {
+        for description in all.filter(|d| d.common().obstacle.is_none()) {
+            if let Some(fault) = check::fault(description) {
+                faults.push(format!("{}: {}", description.common().file, fault.reason));
+            }
+        }
+    }
+    let library = library(None);
+    let mut found = Vec::new();
+    faults(library.capture.values(), &mut found);
+    faults(library.encode.values(), &mut found);
+    faults(library.audio.values(), &mut found);
+    faults(library.send.values(), &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    for name in EXPECTED_HERE {
+        assert_eq!(library.encode[name].common.obstacle, None);
+    }
+}
+
+#[test]
+fn software_encoders_encode_without_holding_frames_back() {
+    let library = library(None);
+    for name in EXPECTED_HERE {
+        let description = &library.encode[name];
+        let report = probe::encode_ten(description.codec, &probe::launch_text(description))
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        assert_eq!(report.held, 0, "{name} holds frames back");
+        // GStreamer 1.22 does not hand the request to libaom.
+        assert!(report.obeys_key_requests || name == "av1-aom", "{name} makes no key frame when asked");
+    }
+}
+
+#[test]
+fn a_probe_in_a_child_survives_what_encoders_do() {
+    let library = library(None);
+    let program = Path::new(env!("CARGO_BIN_EXE_moonpipe"));
+    let mut broken: EncodeDescription = library.encode["h264-x264"].clone();
+    assert!(probe::probe(&broken, program).is_ok());
+    broken.common.launch = "x264enc name=encoder ! identity error-after=3 ! h264parse".into();
+    assert!(probe::probe(&broken, program).unwrap_err().to_string().contains("identity"));
+    // An assertion of the encoder's library ends the whole process.
+    let folder = tempfile::tempdir().unwrap();
+    let aborts = folder.path().join("aborts");
+    std::fs::write(&aborts, "#!/bin/sh\nkill -ABRT $$\n").unwrap();
+    std::fs::set_permissions(&aborts, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let error = probe::probe(&library.encode["av1-aom"], &aborts).unwrap_err().to_string();
+    assert!(error.contains("signal: 6"), "{error}");
+}
+
+#[test]
+fn the_best_rank_that_encodes_is_chosen_and_remembered() {
+    let user = tempfile::tempdir().unwrap();
+    let x264 = "x264enc name=encoder bitrate={kbps}";
+    write(
+        user.path(),
+        "encode/best.toml",
+        &encoder(&format!("{x264} ! identity error-after=3 ! h264parse"), 99),
+    );
+    write(user.path(), "encode/slow.toml", &encoder(&format!("{x264} ! h264parse"), 98));
+    write(user.path(), "encode/better.toml", &encoder(&format!("{x264} tune=zerolatency ! h264parse"), 97));
+    let library = library(Some(user.path()));
+    let cache = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_moonpipe"));
+    let first = choose::choose_with(&library, cache.path(), program);
+    assert_eq!(first.codecs(), [Codec::H264, Codec::H265, Codec::Av1]);
+    assert_eq!(first.encoder(Codec::H264).unwrap().name(), "better", "{:#?}", first.verdicts);
+    let lines: Vec<_> = first.verdicts.iter().map(|v| v.to_string()).collect();
+    assert!(lines.iter().any(|l| l.starts_with("best (rank 99) does not encode here")), "{lines:#?}");
+    assert!(
+        lines.iter().any(|l| l.starts_with("slow (rank 98) does not encode here: it holds back")),
+        "{lines:#?}"
+    );
+    if library.encode["h264-va"].common.obstacle.is_some() {
+        assert!(
+            lines.iter().any(|l| l.starts_with("h264-va (rank 60) cannot work here because")),
+            "{lines:#?}"
+        );
+    }
+    let second = choose::choose_with(&library, cache.path(), program);
+    let cached = |v: &&choose::Verdict| matches!(v.outcome, choose::Outcome::Works { cached: true, .. });
+    assert!(second.verdicts.iter().filter(cached).count() >= EXPECTED_HERE.len());
+}
+
+#[test]
+fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
+    let cases = [
+        ("encode/typo.toml", encoder("x264enk name=encoder bitrate={kbps}", 1), 5, "unknown element x264enk"),
+        (
+            "encode/property.toml",
+            encoder("x264enc name=encoder bitrate={kbps}\n bitrat=3", 1),
+            6,
+            "no property bitrat",
+        ),
+        ("encode/value.toml", encoder("x264enc name=encoder bitrate={kbps} tune=quick", 1), 5, "tune"),
+        ("encode/rate.toml", encoder("x264enc name=encoder", 1), 5, "missing placeholder {kbps}"),
+        (
+            "encode/word.toml",
+            encoder("x264enc name=encoder bitrate={kbps}\n threads={cores}", 1),
+            6,
+            "{cores}",
+        ),
+        ("encode/name.toml", encoder("x264enc bitrate={kbps}", 1), 5, "name=encoder"),
+        ("encode/codec.toml", "codec = \"vp8\"\n".into(), 1, "unknown variant `vp8`"),
+        (
+            "encode/later.toml",
+            encoder("openh264enc name=encoder qp-max={kbps}", 1).replace("\"bitrate\"", "\"rate\""),
+            4,
+            "no property rate",
+        ),
+        (
+            "encode/key.toml",
+            format!("{}color = 1\n", encoder("x264enc name=encoder bitrate={kbps}", 1)),
+            7,
+            "unknown field `color`",
+        ),
+        (
+            "capture/half.toml",
+            "rank = 1\nlaunch = \"videotestsrc ! video/x-raw,width={width}\"\n".into(),
+            2,
+            "{height}",
+        ),
+        ("capture/lone.toml", "launch = \"pipewiresrc path={node}\"\n".into(), 1, "{fd}"),
+        ("audio/silent.toml", "launch = \"audiotestsrc ! opusenc\"\n".into(), 1, "{channels}"),
+        (
+            "send/nameless.toml",
+            "media = \"video\"\nlaunch = \"fakesink name=sender\"\n".into(),
+            2,
+            "name=packetizer",
+        ),
+        ("audio/broken.toml", "launch = \"audiotestsrc\n".into(), 1, ""),
+    ];
+    let user = tempfile::tempdir().unwrap();
+    for (file, toml, ..) in &cases {
+        write(user.path(), file, toml);
+    }
+    write(user.path(), "capture/test.toml", "rank = 7\nlaunch = \"videotestsrc ! video/x-raw\"\n");
+    write(user.path(), "capture/rare.toml", "needs = [\"nosuchsrc\"]\nlaunch = \"nosuchsrc speed=3\"\n");
+    let library = library(Some(user.path()));
+    for (file, _, line, reason) in &cases {
+        let refused = library
+            .refused
+            .iter()
+            .find(|r| r.file.ends_with(file))
+            .unwrap_or_else(|| panic!("{file} passed"));
+        assert_eq!(refused.line, *line, "{refused}");
+        assert!(refused.reason.contains(reason), "{refused}");
+    }
+    assert_eq!(library.refused.len(), cases.len(), "{:#?}", library.refused);
+    assert_eq!(library.capture["test"].common.rank, 7, "a user's file shadows the built-in one");
+    assert!(!library.capture["test"].follows_client());
+    assert_eq!(library.capture["rare"].common.obstacle.as_deref(), Some("there is no element nosuchsrc"));
+    assert!(library.encode.contains_key("h264-x264"));
+}
+
+#[test]
+fn no_launch_text_keeps_a_placeholder() {
+    let library = library(None);
+    let mode = Mode { width: 1280, height: 720, fps: Fps { num: 60000, den: 1001 } };
+    let texts = (library.capture.values().map(|d| d.fill(mode, Some((42, 7)))))
+        .chain(library.encode.values().map(|d| d.fill(mode, 10_000)))
+        .chain(library.audio.values().map(|d| d.fill(2, 5, 96)));
+    for text in texts {
+        assert_eq!(launch::placeholders(&text), [], "{text}");
+    }
+    assert!(library.capture["test"].fill(mode, None).contains("framerate=60000/1001"));
+}
+
+/// In every version of GStreamer in which a description has what it needs, all its properties exist, and each
+/// description has such a version.
+#[test]
+fn descriptions_for_other_machines_fit_the_catalogue() {
+    let catalogue = Catalogue::read();
+    let library = library(None);
+    let all = (library.capture.values().map(|d| d.common()))
+        .chain(library.encode.values().map(|d| d.common()))
+        .chain(library.audio.values().map(|d| d.common()));
+    let mut checked = BTreeSet::new();
+    for common in all.filter(|c| c.needs.iter().any(|need| catalogue.knows(&need.element))) {
+        let fitting: Vec<_> = catalogue.versions.iter().filter(|v| catalogue.satisfies(v, common)).collect();
+        assert!(!fitting.is_empty(), "{} fits no version", common.file);
+        for version in fitting {
+            catalogue.hold(version, common);
+        }
+        checked.insert(common.name.as_str());
+    }
+    for version in &catalogue.versions {
+        let nvenc = library.encode.values().filter(|d| d.codec == Codec::H264 && d.name().contains("nvenc"));
+        assert!(nvenc.map(|d| d.common()).any(|c| catalogue.satisfies(version, c)), "no NVENC for {version}");
+    }
+    assert!(checked.len() >= 20, "{checked:?}");
+}
+
+#[derive(serde::Deserialize)]
+struct Catalogue {
+    versions: Vec<String>,
+    elements: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+impl Catalogue {
+    fn read() -> Self {
+        serde_json::from_str(include_str!("data/gst-elements.json")).expect("the catalogue is JSON")
+    }
+
+    fn knows(&self, element: &str) -> bool {
+        self.elements.contains_key(element)
+    }
+
+    /// What the catalogue does not list is taken to exist.
+    fn satisfies(&self, version: &str, common: &moonpipe::pipeline::description::Common) -> bool {
+        common.needs.iter().all(|need| match self.elements.get(&need.element) {
+            None => true,
+            Some(versions) => versions.get(version).is_some_and(|properties| {
+                need.property.as_ref().is_none_or(|property| properties.contains_key(property))
+            }),
+        })
+    }
+
+    fn hold(&self, version: &str, common: &moonpipe::pipeline::description::Common) {
+        for element in launch::elements(&common.launch) {
+            let Some(versions) = self.elements.get(element.factory) else { continue };
+            let known = versions.get(version);
+            let known =
+                known.unwrap_or_else(|| panic!("{}: no {} in {version}", common.file, element.factory));
+            for (property, value) in element.properties.iter().filter(|(p, _)| *p != "name") {
+                let kind = known.get(*property);
+                let kind = kind.unwrap_or_else(|| {
+                    panic!("{}: {} has no {property} in {version}", common.file, element.factory)
+                });
+                assert!(fits(kind, value), "{}: {property}={value} is no {kind}", common.file);
+            }
+        }
+    }
+}
+
+fn fits(kind: &str, value: &str) -> bool {
+    let value = value.replace("{kbps}", "1000");
+    match kind {
+        "boolean" => value == "true" || value == "false",
+        "uint" => value.parse::<u32>().is_ok(),
+        "int" => value.parse::<i32>().is_ok(),
+        _ => true,
+    }
+}
+
+fn encoder(launch: &str, rank: u32) -> String {
+    format!(
+        "codec = \"h264\"\nrank = {rank}\nneeds = []\nbitrate = {{ property = \"bitrate\", unit = \"kbit/s\", live = true }}\nlaunch = \"\"\"{launch}\n\"\"\"\n"
+    )
+}
+
+fn write(folder: &Path, file: &str, text: &str) {
+    let path = folder.join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
