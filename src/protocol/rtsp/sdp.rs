@@ -156,7 +156,7 @@ fn exact_fps(whole: u32, refresh_x100: u32) -> Fps {
     // The rates of NTSC: n × 1000/1001, cut or rounded to hundredths.
     let above = refresh_x100.div_ceil(100);
     let ntsc_x100000 = u64::from(above) * 100_000_000 / 1001;
-    if refresh_x100 % 100 != 0 && ntsc_x100000.abs_diff(u64::from(refresh_x100) * 1000) < 1000 {
+    if !refresh_x100.is_multiple_of(100) && ntsc_x100000.abs_diff(u64::from(refresh_x100) * 1000) < 1000 {
         return Fps { num: above * 1000, den: 1001 };
     }
     let divisor = gcd(refresh_x100, 100);

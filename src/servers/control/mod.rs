@@ -52,7 +52,7 @@ impl ControlServer {
     pub fn admit(&self, connect_data: u32, key: SessionKey, v2: bool) -> ControlPeer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(MAX_EVENTS);
-        let seal = ControlSeal::new(&key, v2);
+        let seal = Box::new(ControlSeal::new(&key, v2));
         self.mailbox.put(Command::Admit { id, connect_data, seal, events: sender });
         ControlPeer { events, sender: ControlSender { id, mailbox: self.mailbox.clone() } }
     }

@@ -31,7 +31,7 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 pub enum Command {
-    Admit { id: u64, connect_data: u32, seal: ControlSeal, events: mpsc::Sender<ControlEvent> },
+    Admit { id: u64, connect_data: u32, seal: Box<ControlSeal>, events: mpsc::Sender<ControlEvent> },
     Send { id: u64, message: HostMessage },
     Terminate { id: u64, code: u32 },
     Remove { id: u64 },
@@ -116,7 +116,7 @@ impl Worker {
                     self.host.socket_mut().gate.admit(connect_data);
                     let client = Client {
                         connect_data,
-                        seal,
+                        seal: *seal,
                         next_sequence: 0,
                         events: Some(events),
                         slot: None,
