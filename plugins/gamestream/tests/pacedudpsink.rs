@@ -1,0 +1,448 @@
+//! `pacedudpsink` against real sockets on the loopback interface.
+
+use gst::prelude::*;
+use gst_check::Harness;
+use gstgamestream::packets::{CAPS_NAME, PacketsMeta};
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::Once,
+    time::{Duration, Instant},
+};
+
+/// What never takes so long ends a test.
+const LIMIT: Duration = Duration::from_secs(20);
+const SIZE: usize = 200;
+
+fn init() {
+    static INIT: Once = Once::new();
+    INIT.call_once(|| {
+        gst::init().unwrap();
+        gstgamestream::plugin_register_static().unwrap();
+    });
+}
+
+fn receiver(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut bytes = [0; 2000];
+    let (count, from) = socket.recv_from(&mut bytes).expect("a datagram in time");
+    (bytes[..count].to_vec(), from)
+}
+
+/// Whether nothing lies in the socket. On the loopback interface a send ends after the datagram has arrived.
+fn is_empty(socket: &UdpSocket) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let empty = socket.recv(&mut [0; 2000]).is_err();
+    socket.set_nonblocking(false).unwrap();
+    empty
+}
+
+/// The datagram `index` of frame `frame`.
+fn datagram(frame: u8, index: usize) -> Vec<u8> {
+    let mut bytes = vec![frame; SIZE];
+    bytes[..8].copy_from_slice(&(index as u64).to_be_bytes());
+    bytes
+}
+
+fn index(datagram: &[u8]) -> usize {
+    u64::from_be_bytes(datagram[..8].try_into().unwrap()) as usize
+}
+
+/// A buffer of `count` datagrams that lasts `duration`.
+fn frame(number: u8, count: usize, duration: Duration) -> gst::Buffer {
+    let bytes: Vec<u8> = (0..count).flat_map(|index| datagram(number, index)).collect();
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let writable = buffer.get_mut().unwrap();
+    writable.set_duration(gst::ClockTime::from_nseconds(duration.as_nanos() as u64));
+    PacketsMeta::add(writable, SIZE, count);
+    buffer
+}
+
+fn sink(to: Option<SocketAddr>) -> gst::Element {
+    init();
+    let sink = gst::ElementFactory::make("pacedudpsink").build().unwrap();
+    if let Some(to) = to {
+        point(&sink, to);
+    }
+    sink
+}
+
+fn point(sink: &gst::Element, to: SocketAddr) {
+    sink.set_property("host", to.ip().to_string());
+    sink.set_property("port", i32::from(to.port()));
+}
+
+fn start(sink: &gst::Element) -> Harness {
+    let mut harness = Harness::with_element(sink, Some("sink"), None);
+    harness.set_src_caps_str(&format!("{CAPS_NAME},media=video"));
+    harness.play();
+    harness
+}
+
+fn count(sink: &gst::Element, field: &str) -> u64 {
+    let stats = sink.property::<gst::Structure>("stats");
+    assert_eq!(stats.name(), "application/x-pacedudpsink-stats");
+    stats.get(field).unwrap()
+}
+
+#[test]
+fn frames_arrive_complete_in_order_and_unchanged() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let receiver = receiver(address);
+        let sink = sink(Some(receiver.local_addr().unwrap()));
+        let mut harness = start(&sink);
+        for (number, packets) in [1, 2, 15, 16, 17, 100, 48, 33].into_iter().enumerate() {
+            harness.push(frame(number as u8, packets, Duration::from_millis(10))).unwrap();
+            for index in 0..packets {
+                assert_eq!(receive(&receiver).0, datagram(number as u8, index));
+            }
+        }
+        assert!(is_empty(&receiver));
+        assert_eq!((count(&sink, "frames"), count(&sink, "packets")), (8, 232));
+        assert_eq!(count(&sink, "bytes"), 232 * SIZE as u64);
+        assert_eq!((count(&sink, "dropped"), count(&sink, "lost"), count(&sink, "errors")), (0, 0, 0));
+        assert!(count(&sink, "send-calls") < 40, "{} calls", count(&sink, "send-calls"));
+    }
+}
+
+#[test]
+fn many_datagrams_arrive_at_a_reader_that_keeps_up() {
+    // 12 bursts of 70 that fit the smallest receive buffer each, 100 ms apart.
+    const PACKETS: usize = 840;
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    let reader =
+        std::thread::spawn(move || (0..PACKETS).map(|_| index(&receive(&receiver).0)).collect::<Vec<_>>());
+    harness.push(frame(1, PACKETS, Duration::from_millis(1600))).unwrap();
+    assert_eq!(reader.join().unwrap(), (0..PACKETS).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_buffer_without_cut_is_a_datagram_and_a_list_is_a_frame() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    harness.push(gst::Buffer::from_slice(b"plain")).unwrap();
+    assert_eq!(receive(&receiver).0, b"plain");
+    let mut list = gst::BufferList::new();
+    for text in [&b"one"[..], b"two", b"three", b"", b"five"] {
+        list.get_mut().unwrap().add(gst::Buffer::from_slice(text));
+    }
+    assert_eq!(harness.srcpad().unwrap().push_list(list), Ok(gst::FlowSuccess::Ok));
+    for text in [&b"one"[..], b"two", b"three", b"", b"five"] {
+        assert_eq!(receive(&receiver).0, text);
+    }
+    assert_eq!(count(&sink, "frames"), 2);
+}
+
+#[test]
+fn without_destination_datagrams_are_counted_and_one_may_come_and_move() {
+    let sink = sink(None);
+    let mut harness = start(&sink);
+    let push =
+        |harness: &mut Harness, number| harness.push(frame(number, 5, Duration::from_millis(1))).unwrap();
+    push(&mut harness, 1);
+    sink.set_property("host", "127.0.0.1");
+    push(&mut harness, 2);
+    assert_eq!((count(&sink, "dropped"), count(&sink, "packets")), (10, 0));
+    for (number, address) in [(3, "127.0.0.1:0"), (4, "127.0.0.1:0"), (5, "[::1]:0")] {
+        let receiver = receiver(address);
+        point(&sink, receiver.local_addr().unwrap());
+        push(&mut harness, number);
+        assert_eq!(receive(&receiver).0, datagram(number, 0));
+    }
+    sink.set_property("host", None::<String>);
+    push(&mut harness, 6);
+    assert_eq!((count(&sink, "dropped"), count(&sink, "packets")), (15, 15));
+}
+
+#[test]
+fn many_sinks_share_one_socket_and_leave_it_open() {
+    let shared = UdpSocket::bind("[::]:0").unwrap();
+    shared.set_nonblocking(true).unwrap();
+    let port = shared.local_addr().unwrap().port();
+    let receivers: Vec<_> = ["127.0.0.1:0", "[::1]:0", "127.0.0.1:0"].map(receiver).into();
+    let sinks: Vec<_> = receivers.iter().map(|receiver| sink(Some(receiver.local_addr().unwrap()))).collect();
+    let mut harnesses: Vec<_> = sinks
+        .iter()
+        .map(|sink| {
+            sink.set_property("fd", shared.as_raw_fd());
+            start(sink)
+        })
+        .collect();
+    for number in 0..10 {
+        for harness in &mut harnesses {
+            harness.push(frame(number, 20, Duration::from_millis(1))).unwrap();
+        }
+        for receiver in &receivers {
+            for index in 0..20 {
+                let (bytes, from) = receive(receiver);
+                assert_eq!((bytes, from.port()), (datagram(number, index), port));
+            }
+        }
+    }
+    drop(harnesses);
+    for sink in &sinks {
+        sink.set_state(gst::State::Null).unwrap();
+    }
+    shared.send_to(b"still open", receivers[1].local_addr().unwrap()).unwrap();
+    assert_eq!(receive(&receivers[1]).0, b"still open");
+}
+
+#[test]
+fn a_descriptor_that_is_no_udp_socket_is_an_error_at_the_start() {
+    let sink = sink(None);
+    let file = std::fs::File::open("/dev/null").unwrap();
+    sink.set_property("fd", file.as_raw_fd());
+    let bus = gst::Bus::new();
+    sink.set_bus(Some(&bus));
+    assert!(sink.set_state(gst::State::Paused).is_err());
+    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+    let gst::MessageView::Error(error) = message.view() else { unreachable!() };
+    assert!(error.error().matches(gst::ResourceError::Settings), "{error:?}");
+    sink.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn datagrams_leave_from_the_address_asked_for() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    for source in ["127.0.0.9", "127.0.0.10", ""] {
+        sink.set_property("source-address", source);
+        harness.push(frame(1, 3, Duration::from_millis(1))).unwrap();
+        let expected = if source.is_empty() { "127.0.0.1" } else { source };
+        for _ in 0..3 {
+            assert_eq!(receive(&receiver).1.ip().to_string(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_destination_that_makes_no_sense_is_a_warning() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let bus = gst::Bus::new();
+    sink.set_bus(Some(&bus));
+    let mut harness = start(&sink);
+    for (source, warnings) in [("nonsense", 1), ("::1", 1), ("127.0.0.1", 0)] {
+        sink.set_property("source-address", source);
+        for _ in 0..3 {
+            harness.push(frame(1, 1, Duration::from_millis(1))).unwrap();
+        }
+        let seen = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning])).count();
+        assert_eq!(seen, warnings, "{source}");
+    }
+    assert_eq!((count(&sink, "dropped"), count(&sink, "packets")), (6, 3));
+}
+
+#[test]
+fn a_gone_peer_is_told_once_per_destination_and_is_no_error() {
+    let absent = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sink = sink(None);
+    let bus = gst::Bus::new();
+    sink.set_bus(Some(&bus));
+    let mut harness = start(&sink);
+    for _ in 0..2 {
+        let absent = absent();
+        point(&sink, absent);
+        for _ in 0..10 {
+            harness.push(frame(1, 40, Duration::from_millis(1))).unwrap();
+        }
+        let messages: Vec<_> =
+            std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element])).collect();
+        assert_eq!(messages.len(), 1);
+        let told = messages[0].structure().unwrap();
+        assert_eq!(told.name(), "GstGameStreamPeerGone");
+        assert_eq!(told.get::<String>("host").unwrap(), "127.0.0.1");
+        assert_eq!(told.get::<i32>("port").unwrap(), i32::from(absent.port()));
+        assert!(told.get::<String>("error").unwrap().contains("refused"));
+    }
+    assert!(count(&sink, "errors") > 0);
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+    let back = receiver("127.0.0.1:0");
+    point(&sink, back.local_addr().unwrap());
+    // The network's word of the last destination may come with the first send to this one, and is passed over.
+    harness.push(frame(7, 2, Duration::from_millis(1))).unwrap();
+    assert_eq!(receive(&back).0, datagram(7, 0));
+}
+
+#[test]
+fn bursts_leave_no_sooner_than_planned() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    let begin = Instant::now();
+    let reader = std::thread::spawn(move || {
+        (0..64).map(|_| (receive(&receiver), begin.elapsed()).1).collect::<Vec<_>>()
+    });
+    harness.push(frame(1, 64, Duration::from_millis(400))).unwrap();
+    // 4 bursts of 16 over 300 ms: at 0, 75, 150 and 225 ms, and no wait after the last.
+    for (packet, at) in reader.join().unwrap().into_iter().enumerate() {
+        assert!(
+            at >= Duration::from_millis(75) * (packet / 16) as u32,
+            "datagram {packet} came after {at:?}"
+        );
+    }
+    assert_eq!(count(&sink, "waits"), 3);
+}
+
+#[test]
+fn pacing_follows_its_properties_while_playing() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    let long = Duration::from_secs(1000);
+    sink.set_property("pacing", false);
+    harness.push(frame(1, 64, long)).unwrap();
+    assert_eq!(count(&sink, "waits"), 0);
+    sink.set_property("pacing", true);
+    sink.set_property("link-rate", 100_000_000u32);
+    harness.push(frame(2, 64, long)).unwrap();
+    assert_eq!(count(&sink, "waits"), 0, "the link carries it within 10 µs");
+    let mut untimed = frame(3, 64, long);
+    untimed.get_mut().unwrap().set_duration(gst::ClockTime::NONE);
+    sink.set_property("link-rate", 0u32);
+    harness.push(untimed).unwrap();
+    assert_eq!(count(&sink, "waits"), 0, "nothing is known of the interval");
+    assert_eq!(count(&sink, "packets"), 192);
+}
+
+#[test]
+fn the_interval_may_come_from_caps() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    harness.set_src_caps_str(&format!("{CAPS_NAME},media=video,framerate=10/1"));
+    let mut untimed = frame(1, 64, Duration::ZERO);
+    untimed.get_mut().unwrap().set_duration(gst::ClockTime::NONE);
+    let begin = Instant::now();
+    harness.push(untimed).unwrap();
+    assert!(begin.elapsed() >= Duration::from_micros(56_250), "{:?}", begin.elapsed());
+    assert_eq!(count(&sink, "waits"), 3);
+}
+
+#[test]
+fn a_flush_ends_a_paced_wait() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let mut harness = start(&sink);
+    let pad = harness.srcpad().unwrap();
+    let pusher = std::thread::spawn(move || pad.push(frame(1, 64, Duration::from_secs(10_000))));
+    for _ in 0..16 {
+        receive(&receiver);
+    }
+    let begin = Instant::now();
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert_eq!(pusher.join().unwrap(), Err(gst::FlowError::Flushing));
+    assert!(begin.elapsed() < LIMIT);
+    assert!(harness.push_event(gst::event::FlushStop::new(false)));
+    assert!(harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
+    harness.push(frame(2, 3, Duration::from_millis(1))).unwrap();
+    assert_eq!(receive(&receiver).0, datagram(2, 0));
+}
+
+/// A pipeline of an appsrc and the sink.
+fn pipeline(sink: &gst::Element) -> (gst::Pipeline, gst_app::AppSrc) {
+    let caps = gst::Caps::builder(CAPS_NAME).field("media", "video").build();
+    let source = gst_app::AppSrc::builder().caps(&caps).format(gst::Format::Time).is_live(true).build();
+    let pipeline = gst::Pipeline::new();
+    pipeline.add_many([source.upcast_ref(), sink]).unwrap();
+    source.link(sink).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    (pipeline, source)
+}
+
+#[test]
+fn the_end_of_the_stream_comes_after_the_last_burst() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let (pipeline, source) = pipeline(&sink);
+    source.push_buffer(frame(1, 48, Duration::from_millis(200))).unwrap();
+    source.end_of_stream().unwrap();
+    let limit = gst::ClockTime::from_seconds(20);
+    let bus = pipeline.bus().unwrap();
+    bus.timed_pop_filtered(limit, &[gst::MessageType::Eos]).expect("the end of the stream");
+    assert_eq!(count(&sink, "packets"), 48);
+    for expected in 0..48 {
+        assert_eq!(index(&receive(&receiver).0), expected);
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn a_pause_interrupts_a_frame_and_playing_finishes_it() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let (pipeline, source) = pipeline(&sink);
+    source.push_buffer(frame(1, 48, Duration::from_millis(900))).unwrap();
+    for _ in 0..16 {
+        receive(&receiver);
+    }
+    pipeline.set_state(gst::State::Paused).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for expected in 16..48 {
+        assert_eq!(index(&receive(&receiver).0), expected);
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
+fn stopping_ends_a_paced_wait() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let (pipeline, source) = pipeline(&sink);
+    source.push_buffer(frame(1, 48, Duration::from_secs(10_000))).unwrap();
+    for _ in 0..16 {
+        receive(&receiver);
+    }
+    let begin = Instant::now();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(begin.elapsed() < LIMIT);
+}
+
+/// The datagrams of 100 that arrive with these losses.
+fn arrivals(percentage: f64, burst: f64, seed: u32) -> BTreeSet<usize> {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    sink.set_property("loss-percentage", percentage);
+    sink.set_property("loss-burst", burst);
+    sink.set_property("loss-seed", seed);
+    let mut harness = start(&sink);
+    harness.push(frame(1, 100, Duration::from_millis(1))).unwrap();
+    let (sent, lost) = (count(&sink, "packets"), count(&sink, "lost"));
+    assert_eq!((sent + lost, count(&sink, "dropped")), (100, 0));
+    let arrived = (0..sent).map(|_| index(&receive(&receiver).0)).collect();
+    assert!(is_empty(&receiver));
+    arrived
+}
+
+#[test]
+fn losses_on_purpose_repeat_with_their_seed() {
+    let first = arrivals(30.0, 1.0, 5);
+    assert!((50..90).contains(&first.len()), "{} arrived", first.len());
+    assert_eq!(first, arrivals(30.0, 1.0, 5));
+    assert_ne!(first, arrivals(30.0, 1.0, 6));
+    assert_ne!(first, arrivals(30.0, 10.0, 5));
+    assert!(arrivals(100.0, 1.0, 5).is_empty());
+}
+
+#[test]
+fn statistics_begin_anew_with_each_start() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    for _ in 0..2 {
+        let mut harness = start(&sink);
+        harness.push(frame(1, 3, Duration::from_millis(1))).unwrap();
+        assert_eq!(count(&sink, "packets"), 3);
+        drop(harness);
+        sink.set_state(gst::State::Null).unwrap();
+    }
+}
