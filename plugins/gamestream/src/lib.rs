@@ -19,8 +19,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     gamestreamvideopay::register(plugin)?;
     gamestreamaudiopay::register(plugin)?;
     gamestreamvideodepay::register(plugin)?;
+    gamestreamaudiodepay::register(plugin)?;
     // An element without its description cannot be registered; it is not to keep the others away.
-    let _ = gamestreamaudiodepay::register(plugin);
     let _ = framepacer::register(plugin);
     let _ = framestamp::register(plugin);
     let _ = pacedudpsink::register(plugin);

@@ -3,8 +3,12 @@
 //! Parity covers the payloads as they are sent, sealed ones included, so the four of a block must be equally long.
 
 mod packetize;
+mod receive;
+mod timeline;
 
 pub use packetize::{Packetizer, Parity, PayloadTooLong};
+pub use receive::{Output, Receiver, Stats};
+pub use timeline::Timeline;
 
 /// Bytes of a data packet before its payload.
 pub const DATA_HEADER: usize = 12;
