@@ -16,15 +16,13 @@ mod pool;
 pub mod wire;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    framepacer::register(plugin)?;
+    framestamp::register(plugin)?;
     gamestreamvideopay::register(plugin)?;
     gamestreamaudiopay::register(plugin)?;
     gamestreamvideodepay::register(plugin)?;
     gamestreamaudiodepay::register(plugin)?;
-    // An element without its description cannot be registered; it is not to keep the others away.
-    let _ = framepacer::register(plugin);
-    let _ = framestamp::register(plugin);
-    let _ = pacedudpsink::register(plugin);
-    Ok(())
+    pacedudpsink::register(plugin)
 }
 
 gst::plugin_define!(
