@@ -180,7 +180,8 @@ impl Gate {
                 state.store(OPEN, Ordering::Release);
                 gst::PadProbeReturn::Remove
             }
-            _ => gst::PadProbeReturn::Drop,
+            // Not Drop: the binding has taken the buffer out already, and GStreamer would release nothing.
+            _ => gst::PadProbeReturn::Handled,
         });
         gate
     }

@@ -212,7 +212,9 @@ impl Drop for Host {
 }
 
 fn is_error(line: &str) -> bool {
-    line.split_whitespace().take(3).any(|word| word == "ERROR") || line.contains("panicked at")
+    let of_ours = line.split_whitespace().take(3).any(|word| word == "ERROR");
+    // GLib's assertions are bugs too, at whatever level they are told.
+    of_ours || line.contains("panicked at") || line.contains("assertion '") || line.contains("CRITICAL")
 }
 
 /// A folder with config/ and state/, owned by the user that the host runs as.
