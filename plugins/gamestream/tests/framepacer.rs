@@ -271,6 +271,30 @@ fn serialized_events_arrive_after_the_mandatory_ones() {
 }
 
 #[test]
+fn downstream_says_how_to_allocate_and_gets_two_buffers_more() {
+    let mut bench = Bench::new("60/1", "60/1");
+    bench.push(1);
+    bench.settle();
+    let sink = bench.harness.sinkpad().unwrap();
+    sink.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        if let Some(query) = info.query_mut()
+            && let gst::QueryViewMut::Allocation(query) = query.view_mut()
+        {
+            query.add_allocation_meta::<gst_video::VideoMeta>(None);
+            query.add_allocation_pool(None::<&gst::BufferPool>, 4608, 3, 0);
+            query.add_allocation_pool(None::<&gst::BufferPool>, 4608, 3, 8);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let mut query = gst::query::Allocation::new(Some(&CAPS.parse().unwrap()), true);
+    assert!(bench.harness.srcpad().unwrap().peer_query(&mut query));
+    assert!(query.find_allocation_meta::<gst_video::VideoMeta>().is_some());
+    let pools: Vec<_> = query.allocation_pools().map(|(_, size, min, max)| (size, min, max)).collect();
+    assert_eq!(pools, [(4608, 5, 0), (4608, 5, 10)]);
+}
+
+#[test]
 fn latency_grows_by_an_interval() {
     let mut bench = Bench::new("60/1", "50/1");
     bench.harness.set_upstream_latency(gst::ClockTime::from_mseconds(100));

@@ -6,6 +6,9 @@
 //! lose the one after it. Since a picture that missed its tick is shown at the next one *at once*, the pictures after
 //! it come before their ticks: there is no phase at which jitter below half an interval makes the two rates beat.
 //!
+//! A tick that is late by less than an interval is shown late; beyond that ticks are left out, and it goes on with the
+//! one nearest to now.
+//!
 //! Once the source is seen to run at the tick's rate, the grid moves, by at most an eighth of an interval a tick, to
 //! where pictures arrive just before their ticks, so that they do not lie about for most of an interval.
 //!
@@ -121,7 +124,7 @@ impl Cadence {
         self.counts
     }
 
-    /// The longest that a tick waits for a picture, and the latest that one is shown at all.
+    /// The longest that a tick waits for a picture.
     fn slack(&self) -> i64 {
         self.rate.interval() / 2
     }
@@ -182,11 +185,11 @@ impl Cadence {
 
     /// The time of the next tick, after leaving out those that are hopelessly late.
     fn next_tick(&mut self, now: i64) -> i64 {
-        let (rate, slack) = (self.rate, self.slack());
+        let rate = self.rate;
         let grid = self.grid.get_or_insert(Grid { origin: now, next: 0, waiting: false });
         let due = grid.origin + rate.time_of(grid.next);
-        let allowed = if grid.waiting { 2 * slack } else { slack };
-        if now - due > allowed {
+        if now - due > rate.interval() {
+            // Not the one before, which may be as good as now: two pictures at once help nobody.
             let nearest = rate.ticks_near(now - grid.origin).max(grid.next + 1);
             self.counts.resyncs += 1;
             self.counts.skipped += nearest - grid.next;

@@ -139,8 +139,9 @@ fn rare_stalls_do_not_end_the_cadence() {
         let mut cadence = Cadence::new(SIXTY);
         let shown = play(&mut cadence, &arrivals, 19_900 * MS, |_| 5 * MS);
         let bad = (1.0 - steady(&shown)) * shown.len() as f64;
+        // Two repeats and a jump, and a second jump before pictures are early enough again.
         assert!(
-            bad <= 3.0 * stalls.len() as f64 + 2.0,
+            bad <= 4.0 * stalls.len() as f64 + 2.0,
             "{bad} for {} stalls, {:?}",
             stalls.len(),
             cadence.counts()
