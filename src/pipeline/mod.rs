@@ -8,6 +8,7 @@ pub mod choose;
 pub mod description;
 pub mod launch;
 pub mod library;
+pub mod limits;
 pub mod probe;
 mod run;
 pub mod video;

@@ -12,8 +12,9 @@ pub use captures::Captures;
 use crate::config::SendSettings;
 use crate::identity::Fingerprint;
 use crate::pipeline::choose::Choice;
-use crate::pipeline::description::{AudioDescription, SendDescription};
-use crate::protocol::params::{SessionKey, StreamParams};
+use crate::pipeline::description::{AudioDescription, Mode, SendDescription};
+use crate::pipeline::limits;
+use crate::protocol::params::{Fps, SessionKey, StreamParams};
 use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
 use crate::servers::control::ControlServer;
 use crate::servers::media::MediaSocket;
@@ -95,6 +96,9 @@ impl Sessions {
     }
 
     async fn start(&self, request: LaunchRequest) -> Result<Launched, Refusal> {
+        if let Some(reason) = self.mode_refusal(request.mode) {
+            return Err(Refusal::new(400, reason));
+        }
         self.release(&request.client, End::Replaced).await;
         let mut random = [0; 20];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
@@ -124,6 +128,21 @@ impl Sessions {
             gone.cancel();
         });
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
+    }
+
+    /// Why no encoder of this host can serve `mode`, said here because a client shows the answer to its launch.
+    fn mode_refusal(&self, mode: Option<(u32, u32, u32)>) -> Option<String> {
+        let (width, height, fps) = mode?;
+        if width % 2 != 0 || height % 2 != 0 {
+            return Some(format!("{width}x{height}: width and height must be even."));
+        }
+        let mode = Mode { width, height, fps: Fps { num: fps.max(1), den: 1 } };
+        let choice = &self.shared.equipment.choice;
+        let mut reasons: Vec<_> = Vec::new();
+        for encode in choice.codecs().into_iter().filter_map(|codec| choice.encoder(codec)) {
+            reasons.push(limits::refusal(encode, mode)?);
+        }
+        Some(reasons.join(", "))
     }
 
     async fn command(

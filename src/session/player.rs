@@ -8,6 +8,7 @@ use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
 use crate::pipeline::capture::{Attached, CaptureEvent};
 use crate::pipeline::description::Mode;
+use crate::pipeline::limits;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
 use crate::protocol::control::{ControlEvent, termination};
 use crate::protocol::params::StreamParams;
@@ -178,6 +179,9 @@ impl Player {
             "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps,
         );
         let mode = Mode { width: video.width, height: video.height, fps: video.fps };
+        if let Some(reason) = limits::refusal(encode, mode) {
+            anyhow::bail!(reason);
+        }
         let source = equipment.captures.open(mode).await?;
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
