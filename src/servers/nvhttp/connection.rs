@@ -15,7 +15,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -23,10 +22,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// How long handshake and request may take together, and how long the client may take to read its answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Request line and headers. The longest request carries a certificate: 3 kB of hex for an RSA key of 2048 bits.
-pub(super) const REQUEST_BYTES: usize = 16 * 1024;
+const REQUEST_BYTES: usize = 16 * 1024;
 const MOST_HEADERS: usize = 64;
 
 /// A connection's entry in the book of guests; leaves it when dropped.
@@ -51,7 +48,7 @@ impl Place {
             house.noise.heard(Kind::Crowd, peer, "one that asked nothing yet makes room");
             other.cancel();
         }
-        let until = watch::Sender::new(Some(Instant::now() + PATIENCE));
+        let until = watch::Sender::new(Some(Instant::now() + house.patience));
         Some(Arc::new(Self { house: house.clone(), id, peer, sent_away, until }))
     }
 
@@ -126,7 +123,7 @@ impl Place {
         self.house.guests().has_asked(self.id);
         self.until.send_replace(None);
         let response = routes::answer(&self.house, guest, request.method(), request.uri()).await;
-        self.until.send_replace(Some(Instant::now() + PATIENCE));
+        self.until.send_replace(Some(Instant::now() + self.house.patience));
         Ok(response)
     }
 }

@@ -8,10 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
-/// How long a client may show its PIN.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
-/// How long a client may take from one phase to the next; Moonlight gives up after 5 s.
-const BETWEEN_PHASES: Duration = Duration::from_secs(10);
+/// How long the desk waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For someone who types the PIN.
+    pub pin: Duration,
+    /// For the next phase; Moonlight gives up after 5 s.
+    pub phase: Duration,
+}
+
+const PATIENCE: Patience = Patience { pin: Duration::from_secs(5 * 60), phase: Duration::from_secs(10) };
 /// Most clients that wait at once, all together and from one address.
 const MOST_WAITING: usize = 16;
 const MOST_WAITING_HERE: usize = 4;
@@ -74,6 +80,7 @@ pub struct PairingDesk {
 struct Desk {
     identity: Arc<Identity>,
     clients: Clients,
+    patience: Patience,
     book: Mutex<Book>,
     /// Somebody left `Book::under_way`.
     freed: Notify,
@@ -110,7 +117,11 @@ struct UnderWay {
 
 impl PairingDesk {
     pub fn new(identity: Arc<Identity>, clients: Clients) -> Self {
-        let desk = Desk { identity, clients, book: Mutex::default(), freed: Notify::new() };
+        Self::with_patience(identity, clients, PATIENCE)
+    }
+
+    pub(super) fn with_patience(identity: Arc<Identity>, clients: Clients, patience: Patience) -> Self {
+        let desk = Desk { identity, clients, patience, book: Mutex::default(), freed: Notify::new() };
         Self { desk: Arc::new(desk) }
     }
 
@@ -156,7 +167,7 @@ impl PairingDesk {
         self.desk.freed.notify_waiters();
         let client = fingerprint.default_name();
         tracing::info!(%client, address = %caller.address, "a client waits for its PIN: moonpipe pair PIN");
-        let pin = tokio::time::timeout(PATIENCE, pin).await.map_err(|_| NoPin::NobodyCame)?;
+        let pin = tokio::time::timeout(self.desk.patience.pin, pin).await.map_err(|_| NoPin::NobodyCame)?;
         let pin = pin.map_err(|_| NoPin::Replaced)?;
         let nonces = Nonces { secret: random(), challenge: random() };
         let pairing = Pairing::new(certificate, salt, &pin.digits, nonces);
@@ -198,7 +209,7 @@ impl Desk {
                 match book.under_way.get(&caller).filter(|other| now < other.until) {
                     Some(other) => other.until,
                     None => {
-                        newcomer.until = now + BETWEEN_PHASES;
+                        newcomer.until = now + self.patience.phase;
                         book.under_way.insert(caller, newcomer);
                         return;
                     }
@@ -219,7 +230,7 @@ impl Desk {
         };
         let answer = under_way.pairing.handle_step(step, &*self.identity);
         if matches!(answer, Ok(Answer::ChallengeResponse(_) | Answer::PairingSecret(_))) {
-            under_way.until = now + BETWEEN_PHASES;
+            under_way.until = now + self.patience.phase;
             book.under_way.insert(caller.clone(), under_way);
             return answer.map(|answer| (answer, None));
         }

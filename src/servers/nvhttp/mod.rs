@@ -7,6 +7,8 @@ mod desk;
 mod guests;
 mod noise;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use contract::{App, HostOffer, LaunchRequest, Launched, PlayerSessions, Refusal};
 pub use desk::{NobodyWaits, PairingDesk, Told, Waiting};
@@ -26,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 /// After an error of `accept` (no descriptor left, mostly) it is tried again this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer that is under way may take once the host is told to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,8 @@ struct House {
     guests: Mutex<Guests<CancellationToken>>,
     noise: Noise,
     stop: CancellationToken,
+    /// How long handshake and request may take together, and how long the client may take to read its answer.
+    patience: Duration,
 }
 
 impl House {
@@ -60,9 +65,13 @@ impl House {
 
 /// Answers on both ports until `stop`; returns when no connection is left.
 pub async fn serve(listeners: Listeners, nvhttp: NvHttp, stop: CancellationToken) {
+    serve_with(listeners, nvhttp, stop, PATIENCE).await;
+}
+
+async fn serve_with(listeners: Listeners, nvhttp: NvHttp, stop: CancellationToken, patience: Duration) {
     let tls = TlsAcceptor::from(tls::server_config(&nvhttp.identity));
     let noise = Noise::default();
-    let house = Arc::new(House { nvhttp, guests: Mutex::default(), noise, stop: stop.clone() });
+    let house = Arc::new(House { nvhttp, guests: Mutex::default(), noise, stop: stop.clone(), patience });
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer, tls) = tokio::select! {
