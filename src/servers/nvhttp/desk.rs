@@ -18,6 +18,8 @@ pub(super) struct Patience {
 }
 
 const PATIENCE: Patience = Patience { pin: Duration::from_secs(5 * 60), phase: Duration::from_secs(10) };
+/// Clients that come to wait within so long of another one are not announced in the log.
+const TELL_INTERVAL: Duration = Duration::from_millis(500);
 /// Most clients that wait at once, all together and from one address.
 const MOST_WAITING: usize = 16;
 const MOST_WAITING_HERE: usize = 4;
@@ -89,6 +91,8 @@ struct Desk {
 #[derive(Default)]
 struct Book {
     next_number: u64,
+    /// When a client last came to wait.
+    last_told: Option<Instant>,
     /// Phase 1, oldest first.
     waiting: Vec<Visitor>,
     /// Phases 2 to 4. Their requests name the caller alone, so there is room for one pairing of each.
@@ -165,8 +169,7 @@ impl PairingDesk {
         let (number, pin) = self.desk.book().enter(caller.clone(), fingerprint)?;
         let _leaves = Leaves { desk: &self.desk, number };
         self.desk.freed.notify_waiters();
-        let client = fingerprint.default_name();
-        tracing::info!(%client, address = %caller.address, "a client waits for its PIN: moonpipe pair PIN");
+        self.desk.tell_the_owner(&caller, fingerprint);
         let pin = tokio::time::timeout(self.desk.patience.pin, pin).await.map_err(|_| NoPin::NobodyCame)?;
         let pin = pin.map_err(|_| NoPin::Replaced)?;
         let nonces = Nonces { secret: random(), challenge: random() };
@@ -188,8 +191,10 @@ impl PairingDesk {
 
     /// The caller gave up between two phases.
     pub(super) fn forget(&self, caller: &Caller) {
-        if self.desk.book().under_way.remove(caller).is_some() {
+        let left = self.desk.book().under_way.remove(caller);
+        if let Some(UnderWay { name, .. }) = left {
             self.desk.freed.notify_waiters();
+            tracing::info!(client = %name, address = %caller.address, "the client gave up: was the PIN right?");
         }
     }
 }
@@ -197,6 +202,18 @@ impl PairingDesk {
 impl Desk {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("no panic while it is held")
+    }
+
+    /// Strangers can begin as often as they like, so not everyone is worth a line.
+    fn tell_the_owner(&self, caller: &Caller, fingerprint: Fingerprint) {
+        let (client, address) = (fingerprint.default_name(), caller.address);
+        let now = Instant::now();
+        let last = self.book().last_told.replace(now);
+        if last.is_none_or(|last| now.duration_since(last) >= TELL_INTERVAL) {
+            tracing::info!(%client, %address, "a client waits for its PIN: moonpipe pair PIN");
+        } else {
+            tracing::debug!(%client, %address, "a client waits for its PIN");
+        }
     }
 
     /// Waits until no other pairing of the same caller is between its phases.

@@ -82,6 +82,8 @@ async fn serve_with(listeners: Listeners, nvhttp: NvHttp, stop: CancellationToke
         };
         if let Some(place) = Place::take(&house, peer) {
             connections.spawn(place.serve(stream, tls));
+            // A request that is here already is read before the next connection can push this one out.
+            tokio::task::yield_now().await;
         }
     }
     drop(listeners);
