@@ -215,7 +215,7 @@ pub mod fake_client {
     }
 
     impl FakeClient {
-        pub fn new() -> Self {
+        pub fn generate() -> Self {
             let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
             let mut params = CertificateParams::default();
             params.distinguished_name.push(DnType::CommonName, "NVIDIA GameStream Client");
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_right_pin_pairs() {
-        let (client, host) = (FakeClient::new(), Host(FakeClient::new()));
+        let (client, host) = (FakeClient::generate(), Host(FakeClient::generate()));
         let mut pairing = begin(&client, "1234");
         assert_eq!(two_phases(&mut pairing, &client, &host, "1234"), (true, true));
         let last = secret_step(&client.client_pairing_secret());
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn both_sides_notice_a_wrong_pin() {
-        let (client, host) = (FakeClient::new(), Host(FakeClient::new()));
+        let (client, host) = (FakeClient::generate(), Host(FakeClient::generate()));
         let mut pairing = begin(&client, "1234");
         assert_eq!(two_phases(&mut pairing, &client, &host, "4321"), (true, false));
         let last = secret_step(&client.client_pairing_secret());
@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_borrowed_certificate_does_not_pair() {
-        let (client, thief, host) = (FakeClient::new(), FakeClient::new(), Host(FakeClient::new()));
+        let (client, thief, host) =
+            (FakeClient::generate(), FakeClient::generate(), Host(FakeClient::generate()));
         let mut pairing = begin(&client, "1234");
         two_phases(&mut pairing, &client, &host, "1234");
         let mut message = client.client_pairing_secret();
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn every_other_order_is_refused_and_ends_the_pairing() {
-        let (client, host) = (FakeClient::new(), Host(FakeClient::new()));
+        let (client, host) = (FakeClient::generate(), Host(FakeClient::generate()));
         let steps = [
             Step::ClientChallenge(client.client_challenge("1234")),
             Step::ServerChallengeResponse([0; 32]),
@@ -364,7 +365,7 @@ mod tests {
 
     #[test]
     fn certificates_that_are_none() {
-        let good = FakeClient::new();
+        let good = FakeClient::generate();
         let mut trailing = good.certificate.der().to_vec();
         trailing.push(0);
         assert_eq!(Certificate::from_der(trailing), Err(PairingError::BadCertificate));

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn pairing_requests() {
-        let client = FakeClient::new();
+        let client = FakeClient::generate();
         let pem = hex::encode(&client.certificate_pem);
         let salt = hex::encode(client.salt);
         let begin = query(&[("phrase", "getservercert"), ("salt", &salt), ("clientcert", &pem)]);

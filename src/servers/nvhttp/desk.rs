@@ -18,7 +18,7 @@ pub(super) struct Patience {
 }
 
 const PATIENCE: Patience = Patience { pin: Duration::from_secs(5 * 60), phase: Duration::from_secs(10) };
-/// Clients that come to wait within so long of another one are not announced in the log.
+/// Least time between two log lines that say that a client waits.
 const TELL_INTERVAL: Duration = Duration::from_millis(500);
 /// Most clients that wait at once, all together and from one address.
 const MOST_WAITING: usize = 16;
@@ -91,7 +91,7 @@ struct Desk {
 #[derive(Default)]
 struct Book {
     next_number: u64,
-    /// When a client last came to wait.
+    /// When the owner was last told that a client waits.
     last_told: Option<Instant>,
     /// Phase 1, oldest first.
     waiting: Vec<Visitor>,
@@ -208,8 +208,9 @@ impl Desk {
     fn tell_the_owner(&self, caller: &Caller, fingerprint: Fingerprint) {
         let (client, address) = (fingerprint.default_name(), caller.address);
         let now = Instant::now();
-        let last = self.book().last_told.replace(now);
-        if last.is_none_or(|last| now.duration_since(last) >= TELL_INTERVAL) {
+        let mut book = self.book();
+        if book.last_told.is_none_or(|last| now.duration_since(last) >= TELL_INTERVAL) {
+            book.last_told = Some(now);
             tracing::info!(%client, %address, "a client waits for its PIN: moonpipe pair PIN");
         } else {
             tracing::debug!(%client, %address, "a client waits for its PIN");

@@ -65,7 +65,7 @@ async fn the_slow_are_closed() {
 #[tokio::test]
 async fn those_who_wait_for_a_pin_are_not_slow() {
     let bench = Bench::start_with("127.0.0.1", SHORT, SOON).await;
-    let client = FakeClient::new();
+    let client = FakeClient::generate();
     let (salt, pem) = (hex::encode(client.salt), hex::encode(&client.certificate_pem));
     let target = format!("/pair?uniqueid=1&phrase=getservercert&salt={salt}&clientcert={pem}");
     let http = bench.http;
@@ -79,7 +79,7 @@ async fn those_who_wait_for_a_pin_are_not_slow() {
 #[tokio::test]
 async fn a_silent_crowd_keeps_nobody_out() {
     let bench = Bench::start().await;
-    let client = FakeClient::new();
+    let client = FakeClient::generate();
     bench.clients.add("sofa", client.certificate.der()).unwrap();
     let tls = TlsClient::new(&client);
     let mut crowd = Vec::new();

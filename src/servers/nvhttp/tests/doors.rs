@@ -5,7 +5,7 @@ const LAUNCH: &str = "/launch?uniqueid=0123456789ABCDEF&appid=1&mode=1280x720x60
     &rikey=000102030405060708090a0b0c0d0e0f&rikeyid=-5&localAudioPlayMode=0&surroundAudioInfo=196610&corever=1";
 
 async fn paired(bench: &Bench) -> (FakeClient, TlsClient) {
-    let client = FakeClient::new();
+    let client = FakeClient::generate();
     bench.clients.add("sofa", client.certificate.der()).unwrap();
     let tls = TlsClient::new(&client);
     (client, tls)
@@ -37,7 +37,7 @@ async fn strangers_see_a_free_host() {
 #[tokio::test]
 async fn unknown_certificates_get_an_answer_that_says_401() {
     let bench = Bench::start().await;
-    let unknown = FakeClient::new();
+    let unknown = FakeClient::generate();
     for client in [TlsClient::new(&unknown), TlsClient::anonymous()] {
         for target in ["/serverinfo", "/applist", "/pair?phrase=pairchallenge", LAUNCH, "/nonsense"] {
             let reply = bench.get_tls(&client, target).await;
@@ -50,7 +50,7 @@ async fn unknown_certificates_get_an_answer_that_says_401() {
 #[tokio::test]
 async fn every_kind_of_certificate_gets_through_the_handshake() {
     let bench = Bench::start().await;
-    let client = FakeClient::new();
+    let client = FakeClient::generate();
     let ancient = version_1(&client);
     bench.clients.add("new", client.certificate.der()).unwrap();
     bench.clients.add("ancient", &ancient).unwrap();
@@ -64,7 +64,7 @@ async fn every_kind_of_certificate_gets_through_the_handshake() {
 
 #[tokio::test]
 async fn a_certificate_without_its_key_gets_nowhere() {
-    let (bench, thief) = (Bench::start().await, FakeClient::new());
+    let (bench, thief) = (Bench::start().await, FakeClient::generate());
     let (client, _) = paired(&bench).await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for certificate in [client.certificate.der(), &version_1(&client)] {

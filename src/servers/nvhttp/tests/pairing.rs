@@ -49,7 +49,7 @@ async fn pair(bench: &Bench, client: &FakeClient, pin: &str, name: Option<&str>)
 
 #[tokio::test]
 async fn the_right_pin_pairs() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     assert!(!is_paired(&bench, &client).await);
     assert_eq!(bench.desk.tell_pin("1234", None).await, Err(NobodyWaits));
     let asked = ask(&bench, &client);
@@ -68,7 +68,7 @@ async fn the_right_pin_pairs() {
 
 #[tokio::test]
 async fn a_wrong_pin_does_not_pair_and_may_be_tried_again() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     let asked = ask(&bench, &client);
     bench.until_waiting(1).await;
     bench.desk.tell_pin("9999", None).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_wrong_pin_does_not_pair_and_may_be_tried_again() {
 
 #[tokio::test]
 async fn phases_out_of_order() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     let out_of_order = |reply: Reply| (reply.status, reply.code(), reply.field("paired") == Some("0"));
     for target in [
         later("clientchallenge", [0; 16]),
@@ -108,7 +108,7 @@ async fn phases_out_of_order() {
 
 #[tokio::test]
 async fn two_clients_at_once_pair_one_after_the_other() {
-    let (bench, sofa, desk) = (Bench::start().await, FakeClient::new(), FakeClient::new());
+    let (bench, sofa, desk) = (Bench::start().await, FakeClient::generate(), FakeClient::generate());
     let sofa_asked = ask(&bench, &sofa);
     bench.until_waiting(1).await;
     let desk_asked = ask(&bench, &desk);
@@ -130,7 +130,7 @@ async fn two_clients_at_once_pair_one_after_the_other() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_while_it_waits_is_forgotten() {
-    let (bench, gone, here) = (Bench::start().await, FakeClient::new(), FakeClient::new());
+    let (bench, gone, here) = (Bench::start().await, FakeClient::generate(), FakeClient::generate());
     let mut stream = TcpStream::connect(bench.http).await.unwrap();
     let request = format!("GET {} HTTP/1.1\r\nHost: den\r\n\r\n", first(&gone));
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_client_that_vanishes_while_it_waits_is_forgotten() {
 #[tokio::test]
 async fn a_client_that_vanishes_half_way_keeps_nobody_out_for_long() {
     let bench = Bench::start_with("127.0.0.1", PATIENCE, Duration::from_secs(2)).await;
-    let (gone, here) = (FakeClient::new(), FakeClient::new());
+    let (gone, here) = (FakeClient::generate(), FakeClient::generate());
     let asked = ask(&bench, &gone);
     bench.until_waiting(1).await;
     bench.desk.tell_pin("1111", None).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_client_that_vanishes_half_way_keeps_nobody_out_for_long() {
 
 #[tokio::test]
 async fn unpair_after_a_failure_makes_room_at_once() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     let asked = ask(&bench, &client);
     bench.until_waiting(1).await;
     bench.desk.tell_pin("1111", None).await.unwrap();
@@ -169,7 +169,7 @@ async fn unpair_after_a_failure_makes_room_at_once() {
 
 #[tokio::test]
 async fn a_client_that_begins_anew_ends_what_it_began() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     let first = ask(&bench, &client);
     bench.until_waiting(1).await;
     let second = ask(&bench, &client);
@@ -181,7 +181,7 @@ async fn a_client_that_begins_anew_ends_what_it_began() {
 
 #[tokio::test]
 async fn pairing_again_replaces_the_entry() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     pair(&bench, &client, "1234", Some("sofa")).await;
     pair(&bench, &client, "5678", Some("bed")).await;
     let list = bench.clients.list();
@@ -192,7 +192,7 @@ async fn pairing_again_replaces_the_entry() {
 #[tokio::test]
 async fn a_fifth_client_of_one_address_is_told_that_another_one_pairs() {
     let bench = Bench::start().await;
-    let clients: Vec<FakeClient> = (0..5).map(|_| FakeClient::new()).collect();
+    let clients: Vec<FakeClient> = (0..5).map(|_| FakeClient::generate()).collect();
     let mut asked = Vec::new();
     for (count, client) in clients[..4].iter().enumerate() {
         asked.push(ask(&bench, client));
@@ -208,7 +208,7 @@ async fn a_fifth_client_of_one_address_is_told_that_another_one_pairs() {
 
 #[tokio::test]
 async fn a_removed_client_is_a_stranger_at_once() {
-    let (bench, client) = (Bench::start().await, FakeClient::new());
+    let (bench, client) = (Bench::start().await, FakeClient::generate());
     bench.clients.add("sofa", client.certificate.der()).unwrap();
     assert!(is_paired(&bench, &client).await);
     bench.clients.remove("sofa").unwrap();
