@@ -71,7 +71,7 @@ fn check_frame(packets: &[Vec<u8>], first_packet: u32, frame_index: u32) -> Vec<
     for block in 0..=last_block {
         let first = &packets[at];
         let (k, percentage) = (k(first), percentage(first));
-        let m = (k * percentage + 99) / 100;
+        let m = (k * percentage).div_ceil(100);
         assert!(m == 0 || k + m <= 255);
         let shards = &packets[at..at + k + m];
         for (n, packet) in shards.iter().enumerate() {
@@ -173,7 +173,7 @@ fn every_number_of_packets_at_20_percent() {
         let frames = check_stream(&format!("packet-size=64 min-fec-packets={min}"), &lengths);
         for (n, packets) in frames.iter().enumerate() {
             let k = n + 1;
-            assert_eq!(packets.len(), k + ((k * 20 + 99) / 100).max(min));
+            assert_eq!(packets.len(), k + ((k * 20).div_ceil(100)).max(min));
         }
     }
 }

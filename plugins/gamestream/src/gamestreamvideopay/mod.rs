@@ -9,6 +9,9 @@
  * A frame leaves as one buffer with all its datagrams back to back and a meta that says how to cut it, which
  * pacedudpsink sends and gamestreamvideodepay understands. Packets and parity are computed in that pooled buffer.
  *
+ * Packets are sealed under nonces that count from 0 for each key, also over a stop and a start of the element. So give a
+ * key to one element only, and a new element a new key.
+ *
  * Clients start with a key frame, so frames before the first one are dropped and a key unit is requested upstream. A
  * buffer that is flagged DISCONT follows one that a leaky queue dropped: unless it is a key frame, one frame index is
  * left out, from which the client sees the loss, and a key unit is requested. A frame that does not fit into the

@@ -153,7 +153,7 @@ impl AudioOpener {
 
     /// Opens `payload` where it is and gives what it holds, without padding.
     pub fn open<'a>(&self, sequence: u16, payload: &'a mut [u8]) -> Result<&'a [u8], NotSealed> {
-        if payload.is_empty() || payload.len() % BLOCK != 0 {
+        if payload.is_empty() || !payload.len().is_multiple_of(BLOCK) {
             return Err(NotSealed);
         }
         let context = DecryptionContext::Iv128(audio_iv(self.key_id, sequence).into());

@@ -160,9 +160,9 @@ mod tests {
     fn twenty_per_cent_is_computed_as_the_client_does() {
         for data in 1..=212 {
             let block = plan(data, 20, 0).blocks()[0];
-            assert_eq!((block.parity, block.percentage), ((data * 20 + 99) / 100, 20));
+            assert_eq!((block.parity, block.percentage), ((data * 20).div_ceil(100), 20));
             let block = plan(data, 20, 2).blocks()[0];
-            assert_eq!(block.parity, ((data * 20 + 99) / 100).max(2));
+            assert_eq!(block.parity, ((data * 20).div_ceil(100)).max(2));
         }
     }
 

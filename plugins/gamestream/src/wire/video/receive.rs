@@ -46,6 +46,7 @@ pub struct Stats {
 
 /// What the receiver has to say.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "few are kept, and a box would be an allocation per frame")]
 pub enum Output {
     Frame(Received),
     /// These frames will not come.
