@@ -29,6 +29,7 @@ const DESKTOP: u32 = 1;
 
 /// Runs the host until a signal ends it. Takes the runtime's threads only for what never blocks.
 pub async fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
+    allow_many_descriptors();
     // Before anything that takes time, so that a signal during the start ends it cleanly too.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -264,6 +265,16 @@ impl StateLock {
                 Err(error).with_context(|| format!("cannot lock {}", path.display()))
             }
         }
+    }
+}
+
+/// Clients hold connections, and every stream holds descriptors: the usual limit of 1024 is the soft one only.
+fn allow_many_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("the limit of descriptors stays: {error}");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod description;
 pub mod launch;
 pub mod library;
 pub mod limits;
+mod priority;
 pub mod probe;
 mod run;
 pub mod video;

@@ -1,6 +1,7 @@
 //! What all pipelines share: GStreamer itself, state changes off the async threads, the bus, and the gate that keeps
 //! a stream shut until its destination is known.
 
+use super::priority;
 use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
@@ -83,6 +84,12 @@ impl Runner {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
         let what = self.what;
         bus.set_sync_handler(move |_, message| {
+            if let gst::MessageView::StreamStatus(status) = message.view()
+                && status.get().0 == gst::StreamStatusType::Enter
+            {
+                // Posted by the new thread itself.
+                priority::raise(&status.get().1.name());
+            }
             if let Some(event) = event_of(what, message) {
                 report(event);
             }

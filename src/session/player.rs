@@ -304,6 +304,8 @@ impl Player {
 impl Stage {
     /// Ends everything, the viewer before what it looks at.
     async fn close(self) {
+        let stats = self.video.stats();
+        tracing::debug!("pace: {}; packetize: {}; send: {}", stats.pace, stats.packetize, stats.send);
         drop(self.attached);
         tokio::join!(self.video.stop(), self.audio.stop());
         self.source.close().await;
