@@ -52,7 +52,7 @@ fn an_unknown_configuration_key_is_refused_with_the_allowed_ones() {
 fn a_configuration_that_is_no_toml_is_refused_with_its_line() {
     let ended = moonpipe("\n\nsource = \n", &["serve"]);
     assert_eq!(ended.status.code(), Some(2), "{}", said(&ended));
-    assert!(said(&ended).contains("line 3"), "{}", said(&ended));
+    assert!(said(&ended).contains("config.toml:3:"), "{}", said(&ended));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_broken_description_is_refused_by_file_and_reason_and_the_others_work() {
     let pipelines = [
         (
             "encode/broken.toml",
-            "codec = \"h264\"\nrank = 200\nneeds = []\nlaunch = \"x264encc name=encoder bitrate={kbps}\"\n",
+            "codec = \"h264\"\nrank = 200\nneeds = []\nbitrate = { property = \"bitrate\", unit = \"kbit/s\", live = true }\nlaunch = \"x264encc name=encoder bitrate={kbps}\"\n",
         ),
         ("capture/typo.toml", "rank = 1\nneeds = []\nlunch = \"videotestsrc\"\n"),
     ];
