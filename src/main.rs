@@ -8,6 +8,7 @@ use clap::Parser;
 use cli::{Cli, ClientsAction, Command, Common};
 use moonpipe::config::{self, ConfigError, Places, Settings};
 use moonpipe::identity::Clients;
+use moonpipe::memory;
 use moonpipe::pipeline::{self, library::Library};
 use moonpipe::servers::admin::{self, Reply, Request};
 use moonpipe::{host, pipeline::probe};
@@ -76,6 +77,7 @@ fn overridden(
 }
 
 fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
+    memory::share_heaps();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("moonpipe-async")

@@ -4,6 +4,7 @@ use super::captures::Source;
 use super::silence::Silence;
 use super::table::Secrets;
 use super::{Equipment, Shared, budget};
+use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
 use crate::pipeline::capture::{Attached, CaptureEvent};
@@ -103,6 +104,8 @@ impl Player {
                     stage.control.sender.terminate(code);
                 }
                 stage.close().await;
+                // Not waited for: the session is over without it.
+                tokio::task::spawn_blocking(memory::give_back);
                 end
             }
             Err(end) => end,
