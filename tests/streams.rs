@@ -150,11 +150,20 @@ async fn av1_begins_with_a_key_frame() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bitrate_changes_while_the_stream_runs() {
     let _turn = TURN.lock().await;
-    let session = Session::start(Codec::H264, true).await;
-    let _attached = session.capture.attach(session.stream.source());
-    session.stream.start().await.expect("it starts");
-    assert!(session.stream.set_bitrate(500));
-    session.stop().await;
+    for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+        let mut session = Session::start(codec, true).await;
+        let attached = session.capture.attach(session.stream.source());
+        session.stream.start().await.expect("it starts");
+        session.stream.set_destination(session.client.local_addr().unwrap(), None);
+        session.next_frame();
+        for kbps in [500, 5000] {
+            assert!(session.stream.set_bitrate(kbps));
+            (0..3).for_each(|_| _ = session.next_frame());
+        }
+        assert!(session.events.try_recv().is_err(), "nothing failed");
+        drop(attached);
+        session.stop().await;
+    }
 }
 
 /// Audio packets count from 0 in fours with two parity packets behind, all of one size.

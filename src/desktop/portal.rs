@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// An open screencast session. Dropping it leaves the session to the D-Bus connection's end; close it.
+/// An open screencast session. Dropping it ends the session too, in its own time.
 pub struct Screencast {
     portal: Portal,
     session: Arc<Session<Portal>>,
@@ -59,18 +59,31 @@ impl Screencast {
         remote.context("the portal gives no PipeWire remote")
     }
 
-    /// Ends the session.
+    /// Ends the session and waits for it.
     pub async fn close(self) {
-        self.stopped.cancel();
-        if let Err(error) = self.session.close().await {
-            tracing::debug!("the screencast session was gone already: {error}");
+        if !self.stopped.is_cancelled() {
+            self.stopped.cancel();
+            close(&self.session).await;
         }
     }
 }
 
 impl Drop for Screencast {
     fn drop(&mut self) {
+        if self.stopped.is_cancelled() {
+            return;
+        }
         self.stopped.cancel();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let session = self.session.clone();
+            runtime.spawn(async move { close(&session).await });
+        }
+    }
+}
+
+async fn close(session: &Session<Portal>) {
+    if let Err(error) = session.close().await {
+        tracing::debug!("the screencast session was gone already: {error}");
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::check::{self, Sample};
 use super::description::{
-    self, AudioDescription, CaptureDescription, Describes, EncodeDescription, Refused, SendDescription,
+    AudioDescription, CaptureDescription, Describes, EncodeDescription, Refused, SendDescription,
 };
+use super::read;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,7 @@ fn read_user_file<D: Sample>(path: &Path) -> Result<D, Refused> {
 fn line_of(toml: &str, word: &str) -> usize {
     let launch = toml.find("\nlaunch").map_or(0, |at| at + 1);
     let at = toml[launch..].find(word).map(|at| launch + at).or_else(|| toml.find(word));
-    description::line_at(toml, at.unwrap_or(launch))
+    read::line_at(toml, at.unwrap_or(launch))
 }
 
 fn toml_files(folder: &Path) -> Vec<PathBuf> {

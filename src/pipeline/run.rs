@@ -202,11 +202,20 @@ impl Gate {
 /// Tells `sender` where to send: `source` is the address of ours that the client used.
 pub(super) fn set_destination(sender: &gst::Element, peer: SocketAddr, source: Option<IpAddr>) {
     sender.set_property("source-address", source.map(|s| s.to_string()).unwrap_or_default());
-    sender.set_property("host", peer.ip().to_canonical().to_string());
+    sender.set_property("host", host_text(peer));
     sender.set_property("port", i32::from(peer.port()));
 }
 
-/// The text of an address property; scope ids are kept.
+/// The address as the sender reads it; a link-local one is nothing without its interface.
+fn host_text(peer: SocketAddr) -> String {
+    let ip = peer.ip().to_canonical();
+    match peer {
+        SocketAddr::V6(v6) if ip.is_ipv6() && v6.scope_id() != 0 => format!("{ip}%{}", v6.scope_id()),
+        _ => ip.to_string(),
+    }
+}
+
+/// The element of `bin` that its text calls `name`.
 pub(super) fn element(bin: &gst::Bin, name: &str) -> anyhow::Result<gst::Element> {
     bin.by_name(name).with_context(|| format!("the pipeline has no element named {name}"))
 }
@@ -216,4 +225,18 @@ pub(super) fn parse(text: &str) -> anyhow::Result<gst::Pipeline> {
     let element = gst::parse::launch_full(text, None, gst::ParseFlags::FATAL_ERRORS)
         .with_context(|| format!("the pipeline cannot be built: {text}"))?;
     element.downcast::<gst::Pipeline>().map_err(|_| anyhow::anyhow!("not a pipeline: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_client_would() {
+        let text = |address: &str| host_text(address.parse().unwrap());
+        assert_eq!(text("192.0.2.1:9"), "192.0.2.1");
+        assert_eq!(text("[::ffff:192.0.2.1]:9"), "192.0.2.1");
+        assert_eq!(text("[2001:db8::1]:9"), "2001:db8::1");
+        assert_eq!(text("[fe80::1%3]:9"), "fe80::1%3");
+    }
 }
