@@ -14,7 +14,7 @@ use moonpipe::servers::admin::{self, Reply, Request};
 use moonpipe::{host, pipeline::probe};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -136,6 +136,11 @@ fn start_log(level: &str) -> Result<(), String> {
     let filter: Targets = level
         .parse()
         .map_err(|_| format!("--log {level}: choose error, warn, info, debug, trace, or target=level"))?;
+    // It warns of every answer to a call that its caller has not awaited; ashpd makes such calls.
+    let filter = match level.contains("zbus") {
+        true => filter,
+        false => filter.with_target("zbus", LevelFilter::ERROR),
+    };
     let colour = std::io::stderr().is_terminal();
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
     tracing_subscriber::registry().with(output).with(filter).init();

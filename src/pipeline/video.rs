@@ -70,6 +70,8 @@ pub struct VideoStream {
     sender: gst::Element,
     bitrate: super::description::Bitrate,
     obeys_key_requests: bool,
+    /// Width and height in pixels.
+    size: (u32, u32),
     gate: Gate,
     _socket: OwnedFd,
 }
@@ -105,6 +107,7 @@ impl VideoStream {
             sender,
             bitrate: encode.bitrate.clone(),
             obeys_key_requests: encode.obeys_key_requests,
+            size: (spec.params.width, spec.params.height),
             gate,
             _socket: socket,
         })
@@ -113,6 +116,23 @@ impl VideoStream {
     /// Where captured frames go in: live, without timestamps of their own, and the newest replaces one not yet taken.
     pub fn source(&self) -> &gst_app::AppSrc {
         &self.source
+    }
+
+    /// Shows a black picture of the negotiated size: for a client that would leave because no frame comes.
+    pub fn show_black(&self) -> anyhow::Result<()> {
+        let (width, height) = self.size;
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height).build()?;
+        let mut buffer = gst::Buffer::with_size(info.size())?;
+        {
+            let mut pixels = buffer.make_mut().map_writable()?;
+            let (luma, chroma) = pixels.split_at_mut(info.offset()[1]);
+            // Black in the narrow range that raw caps mean if they say nothing.
+            luma.fill(16);
+            chroma.fill(128);
+        }
+        let sample = gst::Sample::builder().buffer(&buffer).caps(&info.to_caps()?).build();
+        self.source.push_sample(&sample).context("the stream takes no pictures")?;
+        Ok(())
     }
 
     /// Starts pacing and encoding. Nothing leaves before [`Self::set_destination`].

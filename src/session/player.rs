@@ -65,6 +65,9 @@ impl End {
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
+/// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
+const FIRST_FRAME_LIMIT: Duration = Duration::from_millis(500);
+
 /// One session.
 pub(super) struct Player {
     id: SessionId,
@@ -242,6 +245,8 @@ impl Player {
     /// Serves the client until there is a reason to end.
     async fn stream(&self, stage: &mut Stage, inbox: &mut mpsc::Receiver<Command>) -> End {
         let mut silence = Silence::new(Instant::now());
+        let black_due = Instant::now() + FIRST_FRAME_LIMIT;
+        let mut shows_something = false;
         let Stage { video, audio, source, control, .. } = stage;
         // What was pinged before counts now.
         let mut video_endpoint = self.video_expected.endpoint.clone();
@@ -287,8 +292,22 @@ impl Player {
                     }
                     event => tracing::debug!(session = %self.id, ?event, "capture"),
                 },
+                () = sleep_until(black_due), if !shows_something => {
+                    shows_something = true;
+                    self.show_black_if_nothing_came(source, video);
+                }
                 () = sleep_until(silence.deadline()) => return End::Silent,
             }
+        }
+    }
+
+    fn show_black_if_nothing_came(&self, source: &Source, video: &VideoStream) {
+        if source.capture().caps().is_some() {
+            return;
+        }
+        tracing::info!(session = %self.id, "the source shows nothing yet: the client sees black");
+        if let Err(error) = video.show_black() {
+            tracing::warn!(session = %self.id, "{error:#}");
         }
     }
 
