@@ -254,7 +254,7 @@ impl StateLock {
         files::create_private_folder(state_dir)
             .with_context(|| format!("cannot make the state folder {}", state_dir.display()))?;
         let path = state_dir.join("host.lock");
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file = files::open_lock(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => bail!(

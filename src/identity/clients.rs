@@ -124,7 +124,7 @@ impl Clients {
     fn lock(&self) -> anyhow::Result<File> {
         let path = self.shared.state_dir.join(LOCK);
         files::create_private_folder(&self.shared.state_dir)
-            .and_then(|()| File::options().create(true).truncate(false).write(true).open(&path))
+            .and_then(|()| files::open_lock(&path))
             .and_then(|file| file.lock().map(|()| file))
             .with_context(|| format!("cannot lock {}", path.display()))
     }
