@@ -82,11 +82,11 @@ fn ten_seconds_of_silence_end_the_session() {
     let client = Client::paired(&host);
     // The first stream leaves what stays for good.
     client.stream(1, &[]);
-    let idle = host.usage();
+    let idle = host.settled();
     let stream = client.start_stream(60, &[]);
     stream.picture();
     let playing = host.usage();
-    assert!(playing.threads > idle.threads, "idle {idle:?}, playing {playing:?}");
+    assert!(playing.descriptors > idle.descriptors, "idle {idle:?}, playing {playing:?}");
     stream.kill();
     let silent_since = Instant::now();
     host.wait_settled(idle, Duration::from_secs(25));
@@ -101,7 +101,7 @@ fn a_launch_that_nobody_follows_holds_nothing() {
     let host = Host::start();
     let client = Client::paired(&host);
     client.stream(1, &[]);
-    let idle = host.usage();
+    let idle = host.settled();
     let key = "00112233445566778899aabbccddeeff";
     let path =
         format!("/launch?appid=1&mode=1280x720x60&rikey={key}&rikeyid=-5&surroundAudioInfo=196610&corever=1");

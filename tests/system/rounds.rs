@@ -21,22 +21,9 @@ fn ten_rounds_leave_nothing_behind() {
         if let Some(&second) = after.get(1) {
             host.wait_settled(second, Duration::from_secs(20));
         }
-        after.push(settled(&host));
+        after.push(host.settled());
         println!("round {round}: {:?}", after[round - 1]);
     }
     let (third, last) = (after[2].resident_kib, after[ROUNDS - 1].resident_kib);
     assert!(last * 100 <= third * 105, "memory grew from {third} KiB to {last} KiB: {after:#?}");
-}
-
-/// What the host holds once two looks in a row show the same, freed memory given back included.
-fn settled(host: &Host) -> Usage {
-    let mut before = host.usage();
-    crate::harness::until("the host settles", Duration::from_secs(20), || {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = host.usage();
-        let same = (now.threads, now.descriptors) == (before.threads, before.descriptors)
-            && now.resident_kib.abs_diff(before.resident_kib) * 100 <= before.resident_kib;
-        before = now;
-        same.then_some(now)
-    })
 }

@@ -135,6 +135,19 @@ impl Host {
         }
     }
 
+    /// What it holds once two looks in a row show the same, freed memory given back included.
+    pub fn settled(&self) -> Usage {
+        let mut before = self.usage();
+        until("the host settles", Duration::from_secs(20), || {
+            std::thread::sleep(Duration::from_millis(300));
+            let now = self.usage();
+            let same = (now.threads, now.descriptors) == (before.threads, before.descriptors)
+                && now.resident_kib.abs_diff(before.resident_kib) * 100 <= before.resident_kib;
+            before = now;
+            same.then_some(now)
+        })
+    }
+
     /// Names of all threads and targets of all descriptors, to tell what was left behind.
     pub fn inventory(&self) -> String {
         let proc = PathBuf::from(format!("/proc/{}", self.pid()));
