@@ -4,7 +4,7 @@ use crate::config::{Places, Settings};
 use crate::files;
 use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
-use crate::pipeline::description::{AudioDescription, CaptureDescription, Common, SendDescription};
+use crate::pipeline::description::{AudioDescription, CaptureDescription, Describes, SendDescription};
 use crate::pipeline::library::Library;
 use crate::servers::admin::AdminSocket;
 use crate::servers::control::ControlServer;
@@ -20,7 +20,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,25 +33,27 @@ pub async fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
     // Before anything that takes time, so that a signal during the start ends it cleanly too.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopped = async {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "Ctrl-C",
-        }
-    };
-    tokio::pin!(stopped);
     let host = tokio::select! {
         host = Host::start(&places, &settings) => host?,
-        signal = &mut stopped => {
+        signal = either(&mut terminate, &mut interrupt) => {
             tracing::info!("{signal} before the host was ready");
             return Ok(());
         }
     };
     host.announce(&places);
-    let signal = stopped.await;
+    let signal = either(&mut terminate, &mut interrupt).await;
     tracing::info!("{signal}: telling the clients and ending");
-    host.end().await;
-    Ok(())
+    tokio::select! {
+        () = host.end() => Ok(()),
+        signal = either(&mut terminate, &mut interrupt) => bail!("a second {signal}: ended at once"),
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "Ctrl-C",
+    }
 }
 
 /// A host that is up.
@@ -72,7 +74,7 @@ impl Host {
         let sockets = Sockets::bind(settings.ports)?;
         let identity = Arc::new(Identity::load_or_create(&places.state_dir)?);
         let clients = Clients::load(&places.state_dir)?;
-        let (library, choice) = pipelines(places).await?;
+        let (descriptions, choice) = pipelines(places, settings).await?;
         let name = settings
             .name
             .clone()
@@ -84,7 +86,8 @@ impl Host {
             apps: vec![App { id: DESKTOP, title: "Desktop".into() }],
         });
         let media = [sockets.video.clone(), sockets.audio.clone()];
-        let (listeners, rtsp_listener, equipment) = sockets.equip(places, settings, &library, choice)?;
+        let (listeners, rtsp_listener, equipment) =
+            sockets.equip(places, settings, clients.clone(), descriptions, choice)?;
         let sessions = Sessions::new(equipment);
         let desk = PairingDesk::new(identity.clone(), clients.clone());
         let admin = AdminSocket::bind(&places.state_dir)?;
@@ -184,20 +187,18 @@ impl Sockets {
         self,
         places: &Places,
         settings: &Settings,
-        library: &Library,
+        clients: Clients,
+        descriptions: Descriptions,
         choice: Choice,
     ) -> anyhow::Result<(Listeners, TcpListener, Equipment)> {
-        let capture: CaptureDescription = named(&library.capture, &settings.source, "source", |d| &d.common)?;
-        let audio: AudioDescription = named(&library.audio, &settings.audio, "audio", |d| &d.common)?;
-        let send =
-            |name| -> anyhow::Result<SendDescription> { named(&library.send, name, "send", |d| &d.common) };
         let equipment = Equipment {
             ports: settings.ports,
+            clients,
             choice,
-            captures: Captures::new(capture, places.state_dir.clone()),
-            audio_description: audio,
-            send_video: send("video")?,
-            send_audio: send("audio")?,
+            captures: Captures::new(descriptions.capture, places.state_dir.clone()),
+            audio_description: descriptions.audio,
+            send_video: descriptions.send_video,
+            send_audio: descriptions.send_audio,
             send: settings.send.clone(),
             control: ControlServer::start(self.control)?,
             video_socket: self.video,
@@ -207,41 +208,68 @@ impl Sockets {
     }
 }
 
+/// What the settings choose from the library.
+struct Descriptions {
+    capture: CaptureDescription,
+    audio: AudioDescription,
+    send_video: SendDescription,
+    send_audio: SendDescription,
+}
+
+impl Descriptions {
+    fn choose(library: &Library, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            capture: named(&library.capture, &settings.source, "source")?,
+            audio: named(&library.audio, &settings.audio, "audio")?,
+            send_video: named(&library.send, "video", "send")?,
+            send_audio: named(&library.send, "audio", "send")?,
+        })
+    }
+}
+
+/// The settings name a description that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} {name} is not known: choose one of {known}")]
+pub struct UnknownDescription {
+    key: &'static str,
+    name: String,
+    known: String,
+}
+
 /// The description of this name, if this machine can run it.
-fn named<D: Clone>(
+fn named<D: Describes + Clone>(
     all: &BTreeMap<String, D>,
     name: &str,
-    key: &str,
-    common: impl Fn(&D) -> &Common,
+    key: &'static str,
 ) -> anyhow::Result<D> {
     let Some(description) = all.get(name) else {
         let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        bail!("{key} {name} is not known: choose one of {known}");
+        bail!(UnknownDescription { key, name: name.to_owned(), known });
     };
-    match &common(description).obstacle {
+    match &description.common().obstacle {
         Some(why) => bail!("{key} {name} cannot work here because {why}"),
         None => Ok(description.clone()),
     }
 }
 
 /// Reads the descriptions and finds out what encodes here. Takes a second or more the first time.
-async fn pipelines(places: &Places) -> anyhow::Result<(Library, Choice)> {
-    let (user, cache) = (places.pipelines_dir(), places.cache_dir.clone());
-    let (library, choice) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+async fn pipelines(places: &Places, settings: &Settings) -> anyhow::Result<(Descriptions, Choice)> {
+    let (user, cache, settings) = (places.pipelines_dir(), places.cache_dir.clone(), settings.clone());
+    let (descriptions, choice) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         crate::pipeline::init()?;
         let library = Library::load(Some(&user));
-        let choice = choose::choose(&library, &cache);
-        Ok((library, choice))
+        for refused in &library.refused {
+            tracing::warn!("{refused}");
+        }
+        let descriptions = Descriptions::choose(&library, &settings)?;
+        Ok((descriptions, choose::choose(&library, &cache)))
     })
     .await??;
-    for refused in &library.refused {
-        tracing::warn!("{refused}");
-    }
     choice.log();
     if choice.codecs().is_empty() {
         bail!("no encoder works on this machine: `moonpipe pipelines` says why");
     }
-    Ok((library, choice))
+    Ok((descriptions, choice))
 }
 
 /// Keeps a second host out of the state folder; a host that is killed lets go of it.

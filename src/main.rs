@@ -7,13 +7,15 @@ use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, ClientsAction, Command, Common};
 use moonpipe::config::{self, ConfigError, Places, Settings};
+use moonpipe::host::{self, UnknownDescription};
 use moonpipe::identity::Clients;
 use moonpipe::memory;
+use moonpipe::pipeline::probe;
 use moonpipe::pipeline::{self, library::Library};
 use moonpipe::servers::admin::{self, Reply, Request};
-use moonpipe::{host, pipeline::probe};
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("moonpipe: {error:#}");
-            let usage = error.is::<ConfigError>() || error.is::<Usage>();
+            let usage = error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UnknownDescription>();
             ExitCode::from(if usage { USAGE } else { 1 })
         }
     }
@@ -84,7 +86,10 @@ fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(host::serve(places, settings))
+    let result = runtime.block_on(host::serve(places, settings));
+    // An encoder may still be tried, for a host that ends before it was ready: nobody waits for the outcome.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
 }
 
 fn pair(places: &Places, pin: String, name: Option<String>) -> anyhow::Result<ExitCode> {
@@ -133,9 +138,12 @@ fn list_pipelines(places: &Places) -> anyhow::Result<ExitCode> {
 }
 
 fn start_log(level: &str) -> Result<(), String> {
-    let filter: Targets = level
-        .parse()
-        .map_err(|_| format!("--log {level}: choose error, warn, info, debug, trace, or target=level"))?;
+    // `Targets` takes a bare word for a target, which silences everything else.
+    let sound = level.split(',').all(|part| part.contains('=') || part.parse::<LevelFilter>().is_ok());
+    let filter: Targets =
+        level.parse().ok().filter(|_| sound).ok_or_else(|| {
+            format!("--log {level}: choose error, warn, info, debug, trace, or target=level")
+        })?;
     // It warns of every answer to a call that its caller has not awaited; ashpd makes such calls.
     let filter = match level.contains("zbus") {
         true => filter,

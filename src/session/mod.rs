@@ -10,7 +10,7 @@ mod table;
 pub use captures::Captures;
 
 use crate::config::SendSettings;
-use crate::identity::Fingerprint;
+use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
 use crate::pipeline::description::{AudioDescription, Mode, SendDescription};
 use crate::pipeline::limits;
@@ -21,17 +21,19 @@ use crate::servers::media::MediaSocket;
 use crate::servers::nvhttp::{LaunchRequest, Launched, PlayerSessions, Refusal};
 use crate::servers::ports::Ports;
 use crate::servers::rtsp::{BoxFuture, RtspSessions};
+use futures_util::future::join_all;
 use player::{Command, End, Player};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use table::{Entry, Secrets, Table};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What every session of this host works with.
 pub struct Equipment {
     pub ports: Ports,
+    pub clients: Clients,
     pub choice: Choice,
     pub captures: Captures,
     pub audio_description: AudioDescription,
@@ -58,6 +60,8 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Handle {
     commands: mpsc::Sender<Command>,
+    /// Says why the session has to end; the first reason counts.
+    stop: watch::Sender<Option<End>>,
     /// Cancelled once every thread, socket and pipeline of the session is gone.
     gone: CancellationToken,
 }
@@ -72,51 +76,54 @@ impl Sessions {
 
     /// Tells every client that the host ends, and waits until their sessions and the shared capture are gone.
     pub async fn close(&self) {
-        let handles: Vec<_> = self.table().iter().map(|(_, entry)| entry.handle.clone()).collect();
-        for handle in &handles {
-            handle.stop(End::HostEnds).await;
+        let all: Vec<_> = {
+            let mut table = self.table();
+            table.close();
+            table.iter().map(|(_, entry)| entry.handle.clone()).collect()
+        };
+        release(all, End::HostEnds).await;
+        if tokio::time::timeout(RELEASE_LIMIT, self.shared.equipment.captures.close()).await.is_err() {
+            tracing::warn!("the capture does not end within {} s", RELEASE_LIMIT.as_secs());
         }
-        for handle in &handles {
-            handle.released().await;
-        }
-        self.shared.equipment.captures.close().await;
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Handle>> {
         self.shared.table.lock().expect("nothing panics while it holds the table")
     }
 
-    /// Stops what this client still has open, and waits for it to be gone.
-    async fn release(&self, client: &Fingerprint, why: End) {
-        let handles: Vec<_> = self.table().of_client(client).map(|entry| entry.handle.clone()).collect();
-        for handle in handles {
-            handle.stop(why.clone()).await;
-            handle.released().await;
-        }
-    }
-
-    async fn start(&self, request: LaunchRequest) -> Result<Launched, Refusal> {
+    /// Enters the session at once, so that of two launches of one client the later one stays, and answers when what the
+    /// client had before is gone.
+    async fn start(&self, request: LaunchRequest, app: u32) -> Result<Launched, Refusal> {
         if let Some(reason) = self.mode_refusal(request.mode) {
             return Err(Refusal::new(400, reason));
         }
-        self.release(&request.client, End::Replaced).await;
         let mut random = [0; 20];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
         let secrets = Secrets::from_random(random);
         let (commands, inbox) = mpsc::channel(4);
+        let (stop, stopped) = watch::channel(None);
         let gone = CancellationToken::new();
         let client = request.client;
-        let id = self.table().insert(|_| Entry {
+        let entry = Entry {
             client,
             key: request.key.clone(),
             sealed: request.rtsp_encrypted,
             peer: request.peer.ip(),
             secrets: secrets.clone(),
             played: false,
-            handle: Handle { commands, gone: gone.clone() },
-        });
+            handle: Handle { commands, stop, gone: gone.clone() },
+        };
+        let (id, before) = {
+            let mut table = self.table();
+            if table.is_closing() {
+                return Err(Refusal::new(503, "This host is shutting down."));
+            }
+            let before: Vec<_> = table.of_client(&client).map(|entry| entry.handle.clone()).collect();
+            table.set_app(client, app);
+            (table.insert(entry), before)
+        };
         tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
-        let player = Player::new(id, self.shared.clone(), request, &secrets);
+        let player = Player::new(id, self.shared.clone(), request, &secrets, stopped);
         let shared = self.shared.clone();
         tokio::spawn(async move {
             // A fault in one session must not take the others with it.
@@ -127,16 +134,20 @@ impl Sessions {
             shared.remove(id);
             gone.cancel();
         });
+        release(before, End::Replaced).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
     }
 
     /// Why no encoder of this host can serve `mode`, said here because a client shows the answer to its launch.
     fn mode_refusal(&self, mode: Option<(u32, u32, u32)>) -> Option<String> {
         let (width, height, fps) = mode?;
+        if !(1..=240).contains(&fps) {
+            return Some(format!("{fps} frames per second: this host sends 1 to 240."));
+        }
         if width % 2 != 0 || height % 2 != 0 {
             return Some(format!("{width}x{height}: width and height must be even."));
         }
-        let mode = Mode { width, height, fps: Fps { num: fps.max(1), den: 1 } };
+        let mode = Mode { width, height, fps: Fps { num: fps, den: 1 } };
         let choice = &self.shared.equipment.choice;
         let mut reasons: Vec<_> = Vec::new();
         for encode in choice.codecs().into_iter().filter_map(|codec| choice.encoder(codec)) {
@@ -160,9 +171,7 @@ impl Sessions {
 
 impl Shared {
     fn remove(&self, id: SessionId) {
-        let mut table = self.table.lock().expect("nothing panics while it holds the table");
-        let seen = table.get(id).is_some_and(|entry| entry.played);
-        table.remove(id, seen);
+        self.table.lock().expect("nothing panics while it holds the table").remove(id);
     }
 
     fn mark_played(&self, id: SessionId) {
@@ -171,9 +180,12 @@ impl Shared {
 }
 
 impl Handle {
-    async fn stop(&self, why: End) {
-        // A task that is gone needs no telling.
-        let _ = self.commands.send(Command::Stop(why)).await;
+    fn stop(&self, why: &End) {
+        self.stop.send_if_modified(|reason| {
+            let first = reason.is_none();
+            reason.get_or_insert_with(|| why.clone());
+            first
+        });
     }
 
     async fn released(&self) {
@@ -189,28 +201,27 @@ impl PlayerSessions for Sessions {
     }
 
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
-        Box::pin(async move {
-            let (client, app) = (request.client, request.app);
-            let launched = self.start(request).await?;
-            self.table().set_app(client, app);
-            Ok(launched)
-        })
+        let app = request.app;
+        Box::pin(self.start(request, app))
     }
 
     fn resume(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
         Box::pin(async move {
-            if self.running_app(&request.client) == 0 {
-                return Err(Refusal::new(400, "Nothing runs that could be resumed. Start the app again."));
+            match self.running_app(&request.client) {
+                0 => Err(Refusal::new(400, "Nothing runs that could be resumed. Start the app again.")),
+                app => self.start(request, app).await,
             }
-            self.start(request).await
         })
     }
 
     fn cancel(&self, client: &Fingerprint) -> BoxFuture<'_, Result<(), Refusal>> {
-        let client = *client;
+        let handles: Vec<_> = {
+            let mut table = self.table();
+            table.clear_app(client);
+            table.of_client(client).map(|entry| entry.handle.clone()).collect()
+        };
         Box::pin(async move {
-            self.release(&client, End::Quit).await;
-            self.table().clear_app(&client);
+            release(handles, End::Quit).await;
             Ok(())
         })
     }
@@ -249,6 +260,14 @@ impl RtspSessions for Sessions {
     fn play(&self, session: SessionId) -> BoxFuture<'_, Result<(), RtspRefusal>> {
         Box::pin(self.command(session, Command::Play))
     }
+}
+
+/// Stops these sessions, and waits for them to be gone.
+async fn release(handles: Vec<Handle>, why: End) {
+    for handle in &handles {
+        handle.stop(&why);
+    }
+    join_all(handles.iter().map(Handle::released)).await;
 }
 
 /// The first 8 digits name a client well enough for a log.

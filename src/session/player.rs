@@ -8,7 +8,7 @@ use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
 use crate::pipeline::capture::{Attached, CaptureEvent};
-use crate::pipeline::description::Mode;
+use crate::pipeline::description::{EncodeDescription, Mode};
 use crate::pipeline::limits;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
 use crate::protocol::control::{ControlEvent, termination};
@@ -20,8 +20,8 @@ use crate::servers::nvhttp::LaunchRequest;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
 
@@ -30,7 +30,6 @@ type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
 pub(super) enum Command {
     Announce(Box<StreamParams>, Answer),
     Play(Answer),
-    Stop(End),
 }
 
 /// Why a session ends.
@@ -41,6 +40,8 @@ pub(super) enum End {
     /// The same client launches again.
     Replaced,
     HostEnds,
+    /// The client may not play any more.
+    Revoked,
     /// The client closed its connection; it may resume.
     ClientLeft,
     /// Nothing was heard of the client for too long; it may resume.
@@ -55,7 +56,7 @@ impl End {
     /// What to tell the client; nothing to one that is not there.
     fn termination(&self) -> Option<u32> {
         match self {
-            Self::Quit | Self::Replaced | Self::HostEnds => Some(termination::GRACEFUL),
+            Self::Quit | Self::Replaced | Self::HostEnds | Self::Revoked => Some(termination::GRACEFUL),
             Self::Failed(_) => Some(termination::FRAME_CONVERSION),
             Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
         }
@@ -68,11 +69,15 @@ const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 /// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_millis(500);
 
+/// How often a player is asked whether it still may.
+const PERMISSION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// One session.
 pub(super) struct Player {
     id: SessionId,
     shared: Arc<Shared>,
     launch: LaunchRequest,
+    stop: watch::Receiver<Option<End>>,
     connect_data: u32,
     /// Clients ping from the moment that they know the payload, long before the stream is settled.
     video_expected: Expected,
@@ -92,10 +97,16 @@ struct Stage {
 }
 
 impl Player {
-    pub fn new(id: SessionId, shared: Arc<Shared>, launch: LaunchRequest, secrets: &Secrets) -> Self {
+    pub fn new(
+        id: SessionId,
+        shared: Arc<Shared>,
+        launch: LaunchRequest,
+        secrets: &Secrets,
+        stop: watch::Receiver<Option<End>>,
+    ) -> Self {
         let video_expected = shared.equipment.video_socket.expect(secrets.video_ping);
         let audio_expected = shared.equipment.audio_socket.expect(secrets.audio_ping);
-        Self { id, shared, launch, connect_data: secrets.connect_data, video_expected, audio_expected }
+        Self { id, shared, launch, stop, connect_data: secrets.connect_data, video_expected, audio_expected }
     }
 
     /// Runs until the session is over; when it returns, all that belonged to it is gone.
@@ -122,23 +133,30 @@ impl Player {
     /// ANNOUNCE, then PLAY. Returns with the streams running.
     async fn conversation(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Stage, End> {
         let (params, answer) = loop {
-            match next_command(inbox).await? {
+            match self.next_command(inbox).await? {
                 Command::Announce(params, answer) => break (params, answer),
                 Command::Play(answer) => refuse(answer, "PLAY before ANNOUNCE"),
-                Command::Stop(end) => return Err(end),
             }
         };
-        let stage = match self.prepare(&params).await {
+        // A person may take their time to agree to a screencast; who quits meanwhile must not wait for that.
+        let prepared = tokio::select! {
+            prepared = self.prepare(&params) => prepared,
+            end = self.stopped() => return Err(end),
+        };
+        let stage = match prepared {
             Ok(stage) => stage,
-            Err(error) => {
-                let reason = format!("{error:#}");
-                let _ = answer.send(Err(RtspRefusal::new(500, reason.clone())));
-                return Err(End::Failed(reason));
+            Err(refusal) => {
+                let _ = answer.send(Err(refusal.clone()));
+                return Err(End::Failed(refusal.reason));
             }
         };
         let _ = answer.send(Ok(()));
-        match self.wait_for_play(inbox).await {
-            Ok(answer) => self.begin(stage, answer).await,
+        let begun = match self.wait_for_play(inbox).await {
+            Ok(answer) => self.begin(&stage, answer).await,
+            Err(end) => Err(end),
+        };
+        match begun {
+            Ok(()) => Ok(stage),
             Err(end) => {
                 stage.close().await;
                 Err(end)
@@ -148,47 +166,72 @@ impl Player {
 
     async fn wait_for_play(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Answer, End> {
         loop {
-            match next_command(inbox).await? {
+            match self.next_command(inbox).await? {
                 Command::Play(answer) => return Ok(answer),
                 Command::Announce(_, answer) => refuse(answer, "ANNOUNCE came twice"),
-                Command::Stop(end) => return Err(end),
             }
         }
     }
 
-    async fn begin(&self, stage: Stage, answer: Answer) -> Result<Stage, End> {
-        match tokio::try_join!(stage.video.start(), stage.audio.start()) {
-            Ok(_) => {
-                self.shared.mark_played(self.id);
-                let _ = answer.send(Ok(()));
-                Ok(stage)
-            }
-            Err(error) => {
-                let reason = format!("{error:#}");
-                let _ = answer.send(Err(RtspRefusal::new(500, reason.clone())));
-                stage.close().await;
-                Err(End::Failed(reason))
-            }
+    async fn begin(&self, stage: &Stage, answer: Answer) -> Result<(), End> {
+        let (video, audio) = tokio::select! {
+            started = async { tokio::join!(stage.video.start(), stage.audio.start()) } => started,
+            end = self.stopped() => return Err(end),
+        };
+        if let Err(error) = audio {
+            // A picture without sound is better than none.
+            tracing::warn!(session = %self.id, "no sound: {error:#}");
         }
+        if let Err(error) = video {
+            let reason = format!("{error:#}");
+            let _ = answer.send(Err(RtspRefusal::new(500, reason.clone())));
+            return Err(End::Failed(reason));
+        }
+        self.shared.mark_played(self.id);
+        let _ = answer.send(Ok(()));
+        Ok(())
+    }
+
+    async fn next_command(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {
+        tokio::select! {
+            end = self.stopped() => Err(end),
+            command = timeout(CONVERSATION_LIMIT, inbox.recv()) => match command {
+                Ok(Some(command)) => Ok(command),
+                Ok(None) => Err(End::HostEnds),
+                Err(_) => Err(End::NeverPlayed),
+            },
+        }
+    }
+
+    /// Why somebody wants the session to end.
+    async fn stopped(&self) -> End {
+        let mut stop = self.stop.clone();
+        match stop.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or(End::HostEnds),
+            Err(_) => End::HostEnds,
+        }
+    }
+
+    /// As [`build`](Self::build), with what the client is told if it fails.
+    async fn prepare(&self, params: &StreamParams) -> Result<Stage, RtspRefusal> {
+        let Some(encode) = self.shared.equipment.choice.encoder(params.video.codec) else {
+            return Err(RtspRefusal::new(400, format!("this host does not encode {}", params.video.codec)));
+        };
+        if let Some(reason) = limits::refusal(encode, mode_of(params)) {
+            return Err(RtspRefusal::new(400, reason));
+        }
+        self.build(params, encode).await.map_err(|error| RtspRefusal::new(500, format!("{error:#}")))
     }
 
     /// Builds everything for what was settled; nothing is sent yet.
-    async fn prepare(&self, params: &StreamParams) -> anyhow::Result<Stage> {
+    async fn build(&self, params: &StreamParams, encode: &EncodeDescription) -> anyhow::Result<Stage> {
         let equipment = &self.shared.equipment;
         let video = &params.video;
-        let encode = equipment
-            .choice
-            .encoder(video.codec)
-            .ok_or_else(|| anyhow::anyhow!("no encoder for {} works on this host", video.codec))?;
         tracing::info!(
             session = %self.id, encoder = %encode.common.name, kbps = video.total_kbps,
             "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps,
         );
-        let mode = Mode { width: video.width, height: video.height, fps: video.fps };
-        if let Some(reason) = limits::refusal(encode, mode) {
-            anyhow::bail!(reason);
-        }
-        let source = equipment.captures.open(mode).await?;
+        let source = equipment.captures.open(mode_of(params)).await?;
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
         let video = VideoStream::build(encode, &equipment.send_video, self.video_spec(params), video_report)?;
@@ -247,6 +290,8 @@ impl Player {
         let mut silence = Silence::new(Instant::now());
         let black_due = Instant::now() + FIRST_FRAME_LIMIT;
         let mut shows_something = false;
+        let mut permission = interval(PERMISSION_INTERVAL);
+        permission.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Stage { video, audio, source, control, .. } = stage;
         // What was pinged before counts now.
         let mut video_endpoint = self.video_expected.endpoint.clone();
@@ -255,11 +300,16 @@ impl Player {
         audio_endpoint.mark_changed();
         loop {
             tokio::select! {
+                end = self.stopped() => return end,
                 command = inbox.recv() => match command {
-                    Some(Command::Stop(end)) => return end,
                     Some(Command::Announce(_, answer) | Command::Play(answer)) => refuse(answer, "the stream runs already"),
                     None => return End::HostEnds,
                 },
+                _ = permission.tick() => {
+                    if !self.shared.equipment.clients.is_paired(&self.launch.client) {
+                        return End::Revoked;
+                    }
+                }
                 event = control.events.recv() => {
                     silence.handle_message(Instant::now());
                     if let Some(end) = self.handle_control(event, video) {
@@ -335,12 +385,9 @@ impl Stage {
     }
 }
 
-async fn next_command(inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {
-    match timeout(CONVERSATION_LIMIT, inbox.recv()).await {
-        Ok(Some(command)) => Ok(command),
-        Ok(None) => Err(End::HostEnds),
-        Err(_) => Err(End::NeverPlayed),
-    }
+fn mode_of(params: &StreamParams) -> Mode {
+    let video = &params.video;
+    Mode { width: video.width, height: video.height, fps: video.fps }
 }
 
 fn refuse(answer: Answer, reason: &str) {

@@ -52,21 +52,30 @@ impl Secrets {
 pub struct Table<H> {
     next: u64,
     sessions: BTreeMap<SessionId, Entry<H>>,
-    apps: HashMap<Fingerprint, u32>,
+    apps: HashMap<Fingerprint, App>,
+    closing: bool,
+}
+
+/// An app that a client left running or plays now.
+#[derive(Clone, Copy, Debug)]
+struct App {
+    id: u32,
+    /// The client saw it: it stays until it is quit.
+    seen: bool,
 }
 
 impl<H> Default for Table<H> {
     fn default() -> Self {
-        Self { next: 1, sessions: BTreeMap::new(), apps: HashMap::new() }
+        Self { next: 1, sessions: BTreeMap::new(), apps: HashMap::new(), closing: false }
     }
 }
 
 impl<H> Table<H> {
-    /// Enters a session; `entry` is told the id it gets.
-    pub fn insert(&mut self, entry: impl FnOnce(SessionId) -> Entry<H>) -> SessionId {
+    /// Enters a session.
+    pub fn insert(&mut self, entry: Entry<H>) -> SessionId {
         let id = SessionId(self.next);
         self.next += 1;
-        self.sessions.insert(id, entry(id));
+        self.sessions.insert(id, entry);
         id
     }
 
@@ -96,11 +105,13 @@ impl<H> Table<H> {
     }
 
     pub fn running_app(&self, client: &Fingerprint) -> u32 {
-        self.apps.get(client).copied().unwrap_or(0)
+        self.apps.get(client).map_or(0, |app| app.id)
     }
 
+    /// The client launches `app`, or goes on with it.
     pub fn set_app(&mut self, client: Fingerprint, app: u32) {
-        self.apps.insert(client, app);
+        let seen = self.apps.get(&client).is_some_and(|before| before.id == app && before.seen);
+        self.apps.insert(client, App { id: app, seen });
     }
 
     pub fn clear_app(&mut self, client: &Fingerprint) {
@@ -108,17 +119,29 @@ impl<H> Table<H> {
     }
 
     pub fn mark_played(&mut self, id: SessionId) {
-        if let Some(entry) = self.sessions.get_mut(&id) {
-            entry.played = true;
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        entry.played = true;
+        if let Some(app) = self.apps.get_mut(&entry.client) {
+            app.seen = true;
         }
     }
 
     /// Forgets a session that ended. Its app goes on, for the client to resume, unless it was never seen.
-    pub fn remove(&mut self, id: SessionId, app_was_seen: bool) {
+    pub fn remove(&mut self, id: SessionId) {
         let Some(entry) = self.sessions.remove(&id) else { return };
-        if !app_was_seen && self.of_client(&entry.client).next().is_none() {
+        let seen = self.apps.get(&entry.client).is_some_and(|app| app.seen);
+        if !seen && self.of_client(&entry.client).next().is_none() {
             self.apps.remove(&entry.client);
         }
+    }
+
+    /// From now on nobody may launch.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing
     }
 }
 
@@ -144,8 +167,8 @@ mod tests {
     #[test]
     fn two_clients_behind_one_address_are_told_apart_by_key() {
         let mut table = Table::default();
-        let ada = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
-        let bob = table.insert(|_| entry(BOB, true, [10, 0, 0, 1]));
+        let ada = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        let bob = table.insert(entry(BOB, true, [10, 0, 0, 1]));
         assert_eq!(table.sealed(), [(bob, SessionKey([2; 16])), (ada, SessionKey([1; 16]))]);
         assert_eq!(table.plain([10, 0, 0, 1].into()), None);
     }
@@ -153,9 +176,9 @@ mod tests {
     #[test]
     fn plain_rtsp_finds_the_newest_launch_from_its_address_until_it_plays() {
         let mut table = Table::default();
-        table.insert(|_| entry(ADA, false, [10, 0, 0, 1]));
-        let second = table.insert(|_| entry(BOB, false, [10, 0, 0, 1]));
-        table.insert(|_| entry(BOB, false, [10, 0, 0, 2]));
+        table.insert(entry(ADA, false, [10, 0, 0, 1]));
+        let second = table.insert(entry(BOB, false, [10, 0, 0, 1]));
+        table.insert(entry(BOB, false, [10, 0, 0, 2]));
         assert_eq!(table.plain([10, 0, 0, 1].into()), Some(second));
         table.mark_played(second);
         assert_ne!(table.plain([10, 0, 0, 1].into()), Some(second));
@@ -165,22 +188,38 @@ mod tests {
     #[test]
     fn an_app_outlives_a_session_that_played_and_not_one_that_never_did() {
         let mut table = Table::default();
-        for (seen, left) in [(true, 7), (false, 0)] {
+        for (played, left) in [(true, 7), (false, 0)] {
             table.set_app(ADA, 7);
-            let id = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
-            table.remove(id, seen);
+            let id = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+            if played {
+                table.mark_played(id);
+            }
+            table.remove(id);
             assert_eq!(table.running_app(&ADA), left);
             table.clear_app(&ADA);
         }
     }
 
     #[test]
+    fn a_resume_that_fails_leaves_the_app_to_the_next() {
+        let mut table = Table::default();
+        table.set_app(ADA, 7);
+        let first = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        table.mark_played(first);
+        table.remove(first);
+        table.set_app(ADA, 7);
+        let resumed = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        table.remove(resumed);
+        assert_eq!(table.running_app(&ADA), 7);
+    }
+
+    #[test]
     fn a_session_that_is_replaced_before_it_played_leaves_the_app_to_the_next() {
         let mut table = Table::default();
         table.set_app(ADA, 7);
-        let first = table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
-        table.insert(|_| entry(ADA, true, [10, 0, 0, 1]));
-        table.remove(first, false);
+        let first = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        table.remove(first);
         assert_eq!(table.running_app(&ADA), 7);
     }
 
