@@ -10,6 +10,7 @@ mod gamestreamaudiodepay;
 mod gamestreamaudiopay;
 mod gamestreamvideodepay;
 mod gamestreamvideopay;
+mod latency;
 mod pacedudpsink;
 pub mod packets;
 mod pool;

@@ -104,6 +104,38 @@ fn a_gap_stands_for_what_is_missing() {
     assert_eq!(stat(&depay(&harness), "payloads-lost"), 3);
 }
 
+/// An outage of a second: what follows is as late as what came before it.
+#[test]
+fn after_an_outage_time_goes_on() {
+    let mut harness = depayloader("");
+    for (datagram, pts) in datagrams_of("", 1200).chunks(6).enumerate().flat_map(|(block, packets)| {
+        let arrives = !(200..250).contains(&block);
+        packets.iter().filter(move |_| arrives)
+    }) {
+        push(&mut harness, datagram, *pts);
+    }
+    let buffers: Vec<gst::Buffer> = std::iter::from_fn(|| harness.try_pull()).collect();
+    let times: Vec<u64> = buffers.iter().map(|buffer| buffer.pts().unwrap().mseconds()).collect();
+    let sent: Vec<u64> = (0..800).chain(1000..1200).map(|n| n * 5).collect();
+    assert_eq!(times, sent);
+    assert!(buffers[800].flags().contains(gst::BufferFlags::DISCONT));
+    let gaps = gaps(&mut harness);
+    assert!(gaps.is_sorted() && gaps.iter().all(|gap| (4000..5000).contains(gap)), "{gaps:?}");
+    assert_eq!(stat(&depay(&harness), "payloads-lost"), 200);
+}
+
+#[test]
+fn two_blocks_are_added_to_the_latency() {
+    for (properties, milliseconds) in [("packet-duration=5", 40), ("packet-duration=10", 80)] {
+        let mut harness = depayloader("");
+        for (datagram, pts) in datagrams_of(properties, 4) {
+            push(&mut harness, &datagram, pts);
+        }
+        harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
+        assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_mseconds(7 + milliseconds)));
+    }
+}
+
 #[test]
 fn another_key_gives_gaps() {
     let mut harness = depayloader("encryption-key=ffffffffffffffffffffffffffffffff");

@@ -103,6 +103,32 @@ impl Network {
     }
 }
 
+#[test]
+fn time_does_not_run_backwards_when_a_frame_overtakes_another() {
+    let sent = frames("", &[100, 100, 100]);
+    let mut harness = depayloader("");
+    for (arrival, frame) in [1, 0, 2].into_iter().enumerate() {
+        for packet in &sent[frame].packets {
+            push(&mut harness, packet.clone(), (100 + arrival as u64) * gst::ClockTime::MSECOND);
+        }
+    }
+    let times: Vec<u64> =
+        std::iter::from_fn(|| harness.try_pull()).map(|frame| frame.pts().unwrap().mseconds()).collect();
+    assert_eq!(times, [101, 101, 102]);
+}
+
+#[test]
+fn two_frames_are_added_to_the_latency() {
+    for (framerate, own) in
+        [("", 33_333_334), (",framerate=50/1", 40_000_000), (",framerate=0/1", 33_333_334)]
+    {
+        let mut harness = depayloader("");
+        harness.set_src_caps_str(&format!("{DATAGRAM}{framerate}"));
+        harness.set_upstream_latency(gst::ClockTime::from_mseconds(7));
+        assert_eq!(harness.query_latency(), Some(gst::ClockTime::from_nseconds(7_000_000 + own)));
+    }
+}
+
 /// Sends frames through a network and expects all of them.
 fn nothing_is_lost(pay: &str, depay_properties: &str, lengths: &[usize], network: &Network) -> Harness {
     let sent = frames(pay, lengths);

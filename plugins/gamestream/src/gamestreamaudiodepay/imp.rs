@@ -1,3 +1,4 @@
+use crate::latency;
 use crate::packets::{CAPS_NAME, DATAGRAM_CAPS_NAME, PacketsMeta};
 use crate::pool::GrowingPool;
 use crate::wire::audio::{MAX_PAYLOAD, Output, Receiver, Timeline};
@@ -69,9 +70,7 @@ impl State {
                 (timestamp, Some(opus(&mut self.pool, self.opener.as_ref(), sequence, payload)?))
             }
         };
-        let placed = self.arrival.map(|arrival| self.timeline.place(timestamp, arrival.nseconds()));
-        let pts = placed.map(|(time, _)| gst::ClockTime::from_nseconds(time));
-        self.discont |= placed.is_some_and(|(_, broken)| broken);
+        let pts = self.time(timestamp, payload.is_some()).map(gst::ClockTime::from_nseconds);
         if let Some(None) = payload {
             self.receiver.handle_unopened();
         }
@@ -86,6 +85,17 @@ impl State {
             out.set_flags(gst::BufferFlags::DISCONT);
         }
         Ok(Some(Step::Payload(buffer)))
+    }
+
+    /// When what has this timestamp is to be played, whether it `arrived` or is missing.
+    fn time(&mut self, timestamp: u32, arrived: bool) -> Option<u64> {
+        let arrival = self.arrival?.nseconds();
+        if !arrived {
+            return self.timeline.find(timestamp, arrival);
+        }
+        let (time, broken) = self.timeline.place(timestamp, arrival);
+        self.discont |= broken;
+        Some(time)
     }
 }
 
@@ -105,30 +115,44 @@ pub struct GameStreamAudioDepay {
 
 impl GameStreamAudioDepay {
     fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.handle_buffer(&buffer)?;
+        self.handle_buffer(&buffer).map_err(|error| self.fail(error))?;
         self.push_what_is_ready()
     }
 
     fn sink_chain_list(&self, list: gst::BufferList) -> Result<gst::FlowSuccess, gst::FlowError> {
-        list.iter().try_for_each(|buffer| self.handle_buffer(buffer))?;
+        list.iter().try_for_each(|buffer| self.handle_buffer(buffer)).map_err(|error| self.fail(error))?;
         self.push_what_is_ready()
+    }
+
+    /// Says why the stream ends.
+    fn fail(&self, error: gst::FlowError) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::ResourceError::Failed, ["Cannot read or make a buffer: {error}"]);
+        error
     }
 
     fn handle_buffer(&self, buffer: &gst::BufferRef) -> Result<(), gst::FlowError> {
         let bytes = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        let state = &mut *self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         state.arrival = buffer.pts();
+        let receiver = &mut state.receiver;
+        let before = receiver.packet_duration();
         let cut = buffer.meta::<PacketsMeta>().map(|cut| cut.size()).filter(|&size| size > 0);
         match cut {
-            Some(size) => bytes.chunks(size).for_each(|datagram| state.receiver.handle_datagram(datagram)),
-            None => state.receiver.handle_datagram(&bytes),
+            Some(size) => bytes.chunks(size).for_each(|datagram| receiver.handle_datagram(datagram)),
+            None => receiver.handle_datagram(&bytes),
+        }
+        let changed = receiver.packet_duration() != before;
+        drop(state);
+        if changed {
+            self.post_latency();
         }
         Ok(())
     }
 
     fn push_what_is_ready(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         loop {
-            let step = self.state.lock().unwrap().next_step()?;
+            let step = self.state.lock().unwrap().next_step();
+            let step = step.map_err(|error| self.fail(error))?;
             match step {
                 None => return Ok(gst::FlowSuccess::Ok),
                 Some(Step::Payload(buffer)) => {
@@ -167,6 +191,22 @@ impl GameStreamAudioDepay {
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(query) => latency::answer(query, &self.sinkpad, self.latency()),
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    /// A packet that is lost is given up when the block after the next one begins.
+    fn latency(&self) -> gst::ClockTime {
+        u64::from(self.state.lock().unwrap().receiver.block_duration()) * 2 * gst::ClockTime::MSECOND
+    }
+
+    fn post_latency(&self) {
+        let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
     }
 
     fn prepare(&self) -> Result<(), gst::ErrorMessage> {
@@ -250,12 +290,12 @@ impl ObjectSubclass for GameStreamAudioDepay {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
             })
             .build();
-        Self {
-            sinkpad,
-            srcpad: gst::Pad::from_template(&template("src")),
-            settings: Mutex::default(),
-            state: Mutex::new(State::new(None)),
-        }
+        let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
+            })
+            .build();
+        Self { sinkpad, srcpad, settings: Mutex::default(), state: Mutex::new(State::new(None)) }
     }
 }
 

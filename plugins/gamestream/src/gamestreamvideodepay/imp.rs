@@ -1,4 +1,5 @@
 use super::Codec;
+use crate::latency;
 use crate::packets::{CAPS_NAME, DATAGRAM_CAPS_NAME, PacketsMeta};
 use crate::pool::GrowingPool;
 use crate::wire::seal::{Key, NotAKey, VideoOpener};
@@ -24,6 +25,9 @@ const PROP_STATS: &str = "stats";
 const DEFAULT_CODEC: Codec = Codec::H264;
 const DEFAULT_REORDER_WINDOW: u32 = 64;
 
+/// From one frame to the next when the caps do not say it.
+const USUAL_INTERVAL: gst::ClockTime = gst::ClockTime::from_nseconds(16_666_667);
+
 /// Bytes of the pool's first buffers.
 const USUAL_FRAME: usize = 256 * 1024;
 
@@ -47,6 +51,10 @@ struct State {
     opened: Vec<u8>,
     pool: GrowingPool,
     first: bool,
+    /// Of the frame that went out last.
+    last_pts: Option<gst::ClockTime>,
+    /// From one frame to the next, as the caps say.
+    interval: gst::ClockTime,
 }
 
 impl State {
@@ -57,6 +65,8 @@ impl State {
             opened: Vec::new(),
             pool: GrowingPool::new(USUAL_FRAME),
             first: true,
+            last_pts: None,
+            interval: USUAL_INTERVAL,
         }
     }
 
@@ -74,7 +84,10 @@ impl State {
         let mut buffer = self.pool.acquire(frame.bitstream_len())?;
         let out = buffer.get_mut().expect("a buffer just acquired has one owner");
         frame.copy_to(&mut out.map_writable().map_err(|_| gst::FlowError::Error)?);
-        out.set_pts(frame.arrival().map(gst::ClockTime::from_nseconds));
+        // A packet of the next frame may arrive before the first one of this.
+        let arrival = frame.arrival().map(gst::ClockTime::from_nseconds);
+        self.last_pts = arrival.max(self.last_pts);
+        out.set_pts(arrival.and(self.last_pts));
         if frame.kind() == FrameKind::Delta {
             out.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
@@ -103,13 +116,19 @@ pub struct GameStreamVideoDepay {
 
 impl GameStreamVideoDepay {
     fn sink_chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.handle_buffer(&buffer)?;
+        self.handle_buffer(&buffer).map_err(|error| self.fail(error))?;
         self.push_what_is_ready()
     }
 
     fn sink_chain_list(&self, list: gst::BufferList) -> Result<gst::FlowSuccess, gst::FlowError> {
-        list.iter().try_for_each(|buffer| self.handle_buffer(buffer))?;
+        list.iter().try_for_each(|buffer| self.handle_buffer(buffer)).map_err(|error| self.fail(error))?;
         self.push_what_is_ready()
+    }
+
+    /// Says why the stream ends.
+    fn fail(&self, error: gst::FlowError) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::ResourceError::Failed, ["Cannot read or make a buffer: {error}"]);
+        error
     }
 
     fn handle_buffer(&self, buffer: &gst::BufferRef) -> Result<(), gst::FlowError> {
@@ -126,7 +145,7 @@ impl GameStreamVideoDepay {
     }
 
     fn push_what_is_ready(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        while let Some(step) = self.next_step()? {
+        while let Some(step) = self.next_step().map_err(|error| self.fail(error))? {
             match step {
                 Step::Frame(buffer) => {
                     self.srcpad.push(buffer)?;
@@ -156,6 +175,11 @@ impl GameStreamVideoDepay {
                 let codec = self.settings.lock().unwrap().codec;
                 let caps = video_caps(caps.caps(), codec);
                 gst::debug!(CAT, imp = self, "Giving {caps}");
+                let interval = frame_interval(&caps).unwrap_or(USUAL_INTERVAL);
+                let before = std::mem::replace(&mut self.state.lock().unwrap().interval, interval);
+                if before != interval {
+                    self.post_latency();
+                }
                 return self.srcpad.push_event(gst::event::Caps::new(&caps));
             }
             gst::EventView::Eos(_) => {
@@ -164,10 +188,30 @@ impl GameStreamVideoDepay {
                     gst::debug!(CAT, imp = self, "The last frames were not taken: {error}");
                 }
             }
-            gst::EventView::FlushStop(_) => self.state.lock().unwrap().receiver.restart(),
+            gst::EventView::FlushStop(_) => {
+                let state = &mut *self.state.lock().unwrap();
+                state.receiver.restart();
+                state.last_pts = None;
+            }
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn src_query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(query) => latency::answer(query, &self.sinkpad, self.latency()),
+            _ => gst::Pad::query_default(pad, Some(&*self.obj()), query),
+        }
+    }
+
+    /// A frame that lacks packets is given up when two later ones are complete.
+    fn latency(&self) -> gst::ClockTime {
+        self.state.lock().unwrap().interval * 2
+    }
+
+    fn post_latency(&self) {
+        let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
     }
 
     fn prepare(&self) -> Result<(), gst::ErrorMessage> {
@@ -212,6 +256,12 @@ fn video_caps(packets: &gst::CapsRef, codec: Codec) -> gst::Caps {
     caps
 }
 
+fn frame_interval(caps: &gst::CapsRef) -> Option<gst::ClockTime> {
+    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let numerator = u64::try_from(rate.numer()).ok().filter(|&numerator| numerator > 0)?;
+    gst::ClockTime::SECOND.mul_div_ceil(rate.denom() as u64, numerator)
+}
+
 fn video_caps_of(codec: Codec) -> gst::Caps {
     let (name, format, alignment) = match codec {
         Codec::H264 => ("video/x-h264", "byte-stream", "au"),
@@ -241,9 +291,14 @@ impl ObjectSubclass for GameStreamVideoDepay {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
             })
             .build();
+        let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .query_function(|pad, parent, query| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_query(pad, query))
+            })
+            .build();
         Self {
             sinkpad,
-            srcpad: gst::Pad::from_template(&template("src")),
+            srcpad,
             settings: Mutex::default(),
             state: Mutex::new(State::new(DEFAULT_REORDER_WINDOW, None)),
         }

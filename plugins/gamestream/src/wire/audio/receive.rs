@@ -287,6 +287,11 @@ impl Receiver {
         self.duration
     }
 
+    /// Milliseconds from one block to the next.
+    pub fn block_duration(&self) -> u32 {
+        self.duration * DATA as u32
+    }
+
     pub fn stats(&self) -> Stats {
         Stats { lost: self.lost_before + self.arrivals.lost(), ..self.stats }
     }
