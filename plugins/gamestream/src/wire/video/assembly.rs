@@ -1,8 +1,6 @@
 //! A frame on its way: packets in, bitstream out.
 
-use super::{
-    END_OF_BLOCK, FRAME_HEADER, FrameKind, HEADER, Header, MAX_BLOCKS, PICTURE_DATA, START_OF_BLOCK,
-};
+use super::{FRAME_HEADER, FrameKind, HEADER, Header, MAX_BLOCKS, data_flags};
 use crate::wire::fec::{Codes, Shape};
 
 /// What a packet did to its frame.
@@ -204,11 +202,8 @@ impl Block {
 
     /// Whether the flags of the data packets, rebuilt ones above all, are those of a block.
     fn makes_sense(&self) -> bool {
-        self.bytes[..self.data * self.len].chunks_exact(self.len).enumerate().all(|(n, packet)| {
-            let start = if n == 0 { START_OF_BLOCK } else { 0 };
-            let end = if n + 1 == self.data { END_OF_BLOCK } else { 0 };
-            packet[24] == PICTURE_DATA | start | end
-        })
+        let mut packets = self.bytes[..self.data * self.len].chunks_exact(self.len).enumerate();
+        packets.all(|(n, packet)| packet[24] == data_flags(n, self.data))
     }
 
     fn payload(&self, n: usize) -> &[u8] {

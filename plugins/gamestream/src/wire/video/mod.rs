@@ -15,6 +15,9 @@ pub use receive::{Output, Received, Receiver, Stats};
 /// Bytes of a packet beyond the agreed packet size.
 pub const RTP_HEADER: usize = 16;
 
+/// The largest packet size that anybody agrees on.
+pub const MAX_PACKET_SIZE: usize = 9000;
+
 /// Bytes of a packet before its payload.
 pub const HEADER: usize = 32;
 
@@ -86,7 +89,8 @@ impl Header {
     /// Reads a packet of any host. Of a parity packet, `packet` holds only the 16 bits of the RTP sequence number and
     /// `flags` mean nothing.
     pub fn parse(packet: &[u8]) -> Result<Self, NotVideo> {
-        if packet.len() <= HEADER || packet[0] != RTP_FIRST_BYTE {
+        let plausible = HEADER + 1..=MAX_PACKET_SIZE + RTP_HEADER;
+        if !plausible.contains(&packet.len()) || packet[0] != RTP_FIRST_BYTE {
             return Err(NotVideo);
         }
         let fec = le32(packet, 28);
@@ -114,6 +118,13 @@ impl Header {
     pub fn parity(&self) -> usize {
         parity_shards(self.data.into(), self.percentage)
     }
+}
+
+/// The flags of data packet `index` of a block with `data` of them.
+fn data_flags(index: usize, data: usize) -> u8 {
+    let start = if index == 0 { START_OF_BLOCK } else { 0 };
+    let end = if index + 1 == data { END_OF_BLOCK } else { 0 };
+    PICTURE_DATA | start | end
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
@@ -145,6 +156,26 @@ mod tests {
         assert_eq!(packet[16..28], [0, 0x67, 0x45, 0x23, 0x44, 0x33, 0x22, 0x11, 5, 0, 0x10, 0xd0]);
         assert_eq!(packet[28..32], fec);
         assert_eq!(Header::parse(&packet), Ok(Header { packet: 0x4567, ..header }));
+    }
+
+    #[test]
+    fn what_is_longer_than_any_packet_is_refused() {
+        let header = Header {
+            packet: 0,
+            timestamp: 0,
+            frame_index: 1,
+            flags: PICTURE_DATA,
+            block: 0,
+            last_block: 0,
+            data: 1023,
+            index: 5,
+            percentage: 0,
+        };
+        let mut packet = vec![0; 65_507];
+        header.write(&mut packet);
+        assert_eq!(Header::parse(&packet), Err(NotVideo));
+        assert_eq!(Header::parse(&packet[..9017]), Err(NotVideo));
+        assert_eq!(Header::parse(&packet[..9016]), Ok(header));
     }
 
     #[test]

@@ -191,13 +191,18 @@ impl Receiver {
 
     /// Forgets the stream but not the counts: the next packet may be of any other.
     pub fn restart(&mut self) {
+        self.forget();
+        self.outputs.clear();
+    }
+
+    /// Forgets the stream but neither the counts nor what was not polled yet.
+    fn forget(&mut self) {
         self.lost_before += self.arrivals.lost();
         self.arrivals = Arrivals::default();
         self.next = None;
         self.strays = 0;
         self.after_loss = true;
         self.spare.extend(self.frames.drain(..));
-        self.outputs.clear();
     }
 
     pub fn stats(&self) -> Stats {
@@ -214,10 +219,9 @@ impl Receiver {
             if self.strays < STRAYS {
                 return None;
             }
-            self.restart();
-            if index > next {
-                self.lose(next, index - 1);
-            }
+            self.forget();
+            // Of a stream whose indices fell, what was awaited will not come: it needs a key frame as well.
+            self.lose(next, index.saturating_sub(1).max(next));
             self.next = Some(index);
         }
         self.strays = 0;

@@ -137,8 +137,19 @@ fn a_stream_that_begins_anew_is_followed() {
     let mut receiver = Receiver::new(64);
     receive(&mut receiver, old.iter().flatten());
     let frames = receive(&mut receiver, new.iter().flatten());
-    assert_eq!(frames.len(), 101 - STRAYS as usize);
+    assert_eq!(frames[0], (401, Vec::new()), "a loss, which asks for a key frame");
+    assert_eq!(frames.len(), 102 - STRAYS as usize);
     assert_eq!(frames.last().unwrap().0, 100);
+}
+
+#[test]
+fn what_was_not_polled_survives_a_stream_that_begins_anew() {
+    let old = packets(&[10; 400], 0);
+    let new = packets(&[20; 100], 0);
+    let mut receiver = Receiver::new(64);
+    let frames = receive(&mut receiver, old.iter().chain(&new).flatten());
+    let indices: Vec<u32> = frames.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indices, (1..=401).chain(STRAYS..=100).collect::<Vec<_>>());
 }
 
 #[test]
