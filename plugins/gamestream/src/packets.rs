@@ -125,7 +125,7 @@ unsafe extern "C" fn init(
     glib::ffi::GTRUE
 }
 
-/// Only a copy of the whole buffer keeps the cut.
+/// Only a copy of the whole buffer keeps the cut: one that is as long as the datagrams are.
 unsafe extern "C" fn transform(
     into: *mut gst::ffi::GstBuffer,
     meta: *mut gst::ffi::GstMeta,
@@ -143,7 +143,11 @@ unsafe extern "C" fn transform(
             return glib::ffi::GFALSE;
         }
         let meta = &*meta.cast::<RawPacketsMeta>();
-        PacketsMeta::add(gst::BufferRef::from_mut_ptr(into), meta.size, meta.count);
+        let into = gst::BufferRef::from_mut_ptr(into);
+        if meta.size.checked_mul(meta.count) != Some(into.size()) {
+            return glib::ffi::GFALSE;
+        }
+        PacketsMeta::add(into, meta.size, meta.count);
     }
     glib::ffi::GTRUE
 }
@@ -162,5 +166,8 @@ mod tests {
         assert_eq!((meta.size(), meta.count()), (100, 3));
         let part = buffer.copy_region(gst::BufferCopyFlags::all(), 0..100).unwrap();
         assert!(part.meta::<PacketsMeta>().is_none());
+        let mut other = gst::Buffer::with_size(200).unwrap();
+        buffer.copy_into(other.get_mut().unwrap(), gst::BufferCopyFlags::META, ..).unwrap();
+        assert!(other.meta::<PacketsMeta>().is_none(), "of another length");
     }
 }

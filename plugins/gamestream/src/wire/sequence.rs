@@ -116,11 +116,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_numbers_are_counted(numbers in proptest::collection::vec(any::<u16>(), 0..500)) {
+        fn any_numbers_are_counted(
+            numbers in proptest::collection::vec(prop_oneof![any::<u16>(), 0u16..300], 0..500),
+        ) {
             let mut arrivals = Arrivals::default();
-            for number in numbers {
-                arrivals.handle(number);
-                arrivals.lost();
+            // Every number that counts, however often 16 bits went round.
+            let mut seen = std::collections::BTreeSet::new();
+            for sequence in numbers {
+                arrivals.handle(sequence);
+                let newest = seen.last().copied().unwrap_or(i64::from(sequence));
+                let round = newest - newest.rem_euclid(0x1_0000) + i64::from(sequence);
+                let number = [round - 0x1_0000, round, round + 0x1_0000]
+                    .into_iter()
+                    .min_by_key(|number| (number - newest).abs())
+                    .expect("three of them");
+                if number + WINDOW as i64 > newest {
+                    seen.insert(number);
+                }
+                let expected = seen.first().zip(seen.last()).map_or(0, |(first, last)| last - first + 1);
+                prop_assert_eq!(arrivals.lost(), expected as u64 - seen.len() as u64);
             }
         }
     }
