@@ -80,7 +80,7 @@ impl GameStreamAudioPay {
         if buffer.size() == 0 || buffer.flags().contains(gst::BufferFlags::HEADER) {
             return Ok(gst::FlowSuccess::Ok);
         }
-        let (packet, parity) = self.packetize(&buffer)?;
+        let (packet, parity) = self.packetize(&buffer).map_err(|error| self.fail(error))?;
         if let Some(packet) = packet {
             self.srcpad.push(packet)?;
         }
@@ -133,6 +133,12 @@ impl GameStreamAudioPay {
         Ok((Some(packet), parity))
     }
 
+    /// Says why the stream ends.
+    fn fail(&self, error: gst::FlowError) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::ResourceError::Failed, ["Cannot read or make a buffer: {error}"]);
+        error
+    }
+
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         if let gst::EventView::Caps(caps) = event.view() {
             let caps = packet_caps(caps.caps());
@@ -165,6 +171,7 @@ fn packets(
     let out = buffer.get_mut().expect("a buffer just acquired has one owner");
     write(&mut out.map_writable().map_err(|_| gst::FlowError::Error)?);
     out.set_pts(source.pts());
+    out.set_dts(source.dts());
     out.set_duration(source.duration());
     PacketsMeta::add(out, len, count);
     Ok(buffer)

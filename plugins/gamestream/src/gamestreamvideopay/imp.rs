@@ -1,7 +1,8 @@
+use super::continuity::{Continuity, Incoming, Verdict};
 use crate::packets::{CAPS_NAME, PacketsMeta};
 use crate::pool::GrowingPool;
 use crate::wire::seal::{Key, NotAKey, VideoSealer};
-use crate::wire::video::{Frame, FrameKind, Layout, Packetizer, Redundancy};
+use crate::wire::video::{Frame, FrameKind, Layout, MAX_PACKET_SIZE, Packetizer, Redundancy};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -57,6 +58,9 @@ struct State {
     packetizer: Packetizer,
     pool: GrowingPool,
     segment: gst::FormattedSegment<gst::ClockTime>,
+    /// From one frame to the next, as the caps say.
+    interval: Option<gst::ClockTime>,
+    continuity: Continuity,
     stats: Stats,
 }
 
@@ -66,6 +70,8 @@ impl Default for State {
             packetizer: Packetizer::default(),
             pool: GrowingPool::new(USUAL_FRAME),
             segment: Default::default(),
+            interval: None,
+            continuity: Continuity::default(),
             stats: Stats::default(),
         }
     }
@@ -83,20 +89,34 @@ struct Stats {
     key_unit_requests: u64,
 }
 
-/// What becomes of a frame.
-enum Verdict {
-    Send { skip_before: bool },
-    Drop { skip: bool },
+/// Seals under the present key.
+#[derive(Default)]
+struct Sealing {
+    sealer: Option<(Key, VideoSealer)>,
+    /// Packets sealed under other keys: should one of them come back, it meets no nonce again.
+    before: u64,
 }
 
-/// Lock order: `settings`, `state`, `sealer`; none is held while pushing or posting.
+impl Sealing {
+    fn set_key(&mut self, key: Option<Key>) {
+        if self.sealer.as_ref().map(|(key, _)| *key) == key {
+            return;
+        }
+        if let Some((_, sealer)) = self.sealer.take() {
+            self.before = sealer.packets();
+        }
+        self.sealer = key.map(|key| (key, VideoSealer::new(&key, self.before)));
+    }
+}
+
+/// Lock order: `settings`, `state`, `sealing`; none is held while pushing or posting.
 pub struct GameStreamVideoPay {
     sinkpad: gst::Pad,
     srcpad: gst::Pad,
     settings: Mutex<Settings>,
     state: Mutex<State>,
-    /// Outlives a stop: the nonces of a key go on where they were.
-    sealer: Mutex<Option<(Key, VideoSealer)>>,
+    /// Outlives a stop: nonces go on where they were.
+    sealing: Mutex<Sealing>,
 }
 
 impl GameStreamVideoPay {
@@ -106,7 +126,7 @@ impl GameStreamVideoPay {
         }
         let now = self.obj().current_running_time();
         let settings = *self.settings.lock().unwrap();
-        let (packets, key_unit) = self.packetize(&buffer, settings, now)?;
+        let (packets, key_unit) = self.packetize(&buffer, settings, now).map_err(|error| self.fail(error))?;
         if key_unit {
             self.request_key_unit();
         }
@@ -125,35 +145,34 @@ impl GameStreamVideoPay {
     ) -> Result<(Option<gst::Buffer>, bool), gst::FlowError> {
         let state = &mut *self.state.lock().unwrap();
         let layout = Layout::plan(buffer.size(), settings.packet_size as usize, settings.redundancy());
-        let verdict = match layout {
-            Ok(_) => judge(buffer, state.stats.frames > 0),
-            Err(_) => {
-                gst::warning!(
-                    CAT,
-                    imp = self,
-                    "{} bytes do not fit into the packets of a frame",
-                    buffer.size()
-                );
-                Verdict::Drop { skip: true }
-            }
-        };
-        let (skip, sent) = match verdict {
-            Verdict::Send { skip_before } => (skip_before, true),
-            Verdict::Drop { skip } => (skip, false),
-        };
-        if skip {
-            state.packetizer.skip_frame();
-            state.stats.skipped += 1;
+        if layout.is_err() {
+            gst::warning!(CAT, imp = self, "{} bytes do not fit into the packets of a frame", buffer.size());
         }
-        let key_unit = skip || !sent;
-        state.stats.key_unit_requests += u64::from(key_unit);
+        let Verdict { send, skip, ask } = state.continuity.judge(Incoming {
+            key: is_key(buffer),
+            discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
+            fits: layout.is_ok(),
+            time: buffer.pts().and_then(|pts| state.segment.to_running_time(pts)).or(now),
+            interval: state.interval.or(buffer.duration()),
+        });
+        state.packetizer.skip_frames(skip);
+        if state.stats.skip(skip) {
+            gst::warning!(CAT, imp = self, "{} frames are missing so far", state.stats.skipped);
+        }
+        state.stats.key_unit_requests += u64::from(ask);
         match layout {
-            Ok(layout) if sent => Ok((Some(self.write(state, &layout, buffer, now)?), key_unit)),
+            Ok(layout) if send => Ok((Some(self.write(state, &layout, buffer, now)?), ask)),
             _ => {
                 state.stats.dropped += 1;
-                Ok((None, key_unit))
+                Ok((None, ask))
             }
         }
+    }
+
+    /// Says why the stream ends.
+    fn fail(&self, error: gst::FlowError) -> gst::FlowError {
+        gst::element_imp_error!(self, gst::ResourceError::Failed, ["Cannot read or make a buffer: {error}"]);
+        error
     }
 
     fn write(
@@ -163,8 +182,8 @@ impl GameStreamVideoPay {
         buffer: &gst::BufferRef,
         now: Option<gst::ClockTime>,
     ) -> Result<gst::Buffer, gst::FlowError> {
-        let sealer = &mut *self.sealer.lock().unwrap();
-        let sealer = sealer.as_mut().map(|(_, sealer)| sealer);
+        let sealing = &mut *self.sealing.lock().unwrap();
+        let sealer = sealing.sealer.as_mut().map(|(_, sealer)| sealer);
         let size = layout.datagram(sealer.is_some());
         let mut packets = state.pool.acquire(size * layout.packets())?;
         let out = packets.get_mut().expect("a buffer just acquired has one owner");
@@ -181,6 +200,7 @@ impl GameStreamVideoPay {
             state.packetizer.write(layout, &frame, sealer, &mut bytes);
         }
         out.set_pts(buffer.pts());
+        out.set_dts(buffer.dts());
         out.set_duration(buffer.duration());
         if !is_key(buffer) {
             out.set_flags(gst::BufferFlags::DELTA_UNIT);
@@ -202,6 +222,7 @@ impl GameStreamVideoPay {
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
+                self.state.lock().unwrap().interval = frame_interval(caps.caps());
                 let caps = packet_caps(caps.caps());
                 gst::debug!(CAT, imp = self, "Sending {caps}");
                 return self.srcpad.push_event(gst::event::Caps::new(&caps));
@@ -210,27 +231,35 @@ impl GameStreamVideoPay {
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>();
                 self.state.lock().unwrap().segment = segment.cloned().unwrap_or_default();
             }
-            gst::EventView::FlushStop(_) => self.state.lock().unwrap().segment = Default::default(),
+            gst::EventView::FlushStop(_) => {
+                let state = &mut *self.state.lock().unwrap();
+                state.segment = Default::default();
+                state.continuity.flush();
+            }
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
-    /// Takes up the key; one that was used before goes on with its nonces.
+    /// Takes up the key.
     fn prepare(&self) -> Result<(), gst::ErrorMessage> {
         let key = self.settings.lock().unwrap().key.map_err(|NotAKey| {
             gst::error_msg!(gst::ResourceError::Settings, ["{PROP_ENCRYPTION_KEY} is not 32 hex digits"])
         })?;
         *self.state.lock().unwrap() = State::default();
-        let mut sealer = self.sealer.lock().unwrap();
-        if sealer.as_ref().map(|(key, _)| *key) != key {
-            *sealer = key.map(|key| (key, VideoSealer::new(&key)));
-        }
+        self.sealing.lock().unwrap().set_key(key);
         Ok(())
     }
 }
 
 impl Stats {
+    /// Counts indices left out; whether their number reached a power of two.
+    fn skip(&mut self, count: u32) -> bool {
+        let before = self.skipped.checked_ilog2();
+        self.skipped += u64::from(count);
+        self.skipped.checked_ilog2() > before
+    }
+
     fn count(&mut self, layout: &Layout, key: bool, size: usize) {
         let parity: usize = layout.blocks().iter().map(|block| block.parity).sum();
         self.frames += 1;
@@ -258,17 +287,6 @@ fn is_key(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
 }
 
-/// A client begins with a key frame, and only a key frame makes good what was lost before it.
-fn judge(buffer: &gst::BufferRef, started: bool) -> Verdict {
-    if is_key(buffer) {
-        Verdict::Send { skip_before: false }
-    } else if started {
-        Verdict::Send { skip_before: buffer.flags().contains(gst::BufferFlags::DISCONT) }
-    } else {
-        Verdict::Drop { skip: false }
-    }
-}
-
 /// 90 kHz, to the nearest tick, wrapping.
 fn rtp_time(running_time: gst::ClockTime) -> u32 {
     ((u128::from(running_time.nseconds()) * 9 + 50_000) / 100_000) as u32
@@ -279,6 +297,13 @@ fn latency(from: Option<gst::ClockTime>, to: Option<gst::ClockTime>) -> u16 {
     let Some((from, to)) = from.zip(to) else { return 0 };
     let tenths = to.saturating_sub(from).useconds() / 100;
     tenths.clamp(1, u64::from(u16::MAX)) as u16
+}
+
+/// From one frame to the next, if these caps say it.
+fn frame_interval(video: &gst::CapsRef) -> Option<gst::ClockTime> {
+    let rate = video.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    let numerator = u64::try_from(rate.numer()).ok().filter(|&numerator| numerator > 0)?;
+    gst::ClockTime::SECOND.mul_div_round(rate.denom() as u64, numerator)
 }
 
 /// What the packets of video with these caps are.
@@ -321,7 +346,7 @@ impl ObjectSubclass for GameStreamVideoPay {
             srcpad: gst::Pad::from_template(&template("src")),
             settings: Mutex::default(),
             state: Mutex::default(),
-            sealer: Mutex::default(),
+            sealing: Mutex::default(),
         }
     }
 }
@@ -343,7 +368,7 @@ impl ObjectImpl for GameStreamVideoPay {
                          datagram is 16 bytes longer, and another 32 with encryption",
                     )
                     .minimum(64)
-                    .maximum(9000)
+                    .maximum(MAX_PACKET_SIZE as u32)
                     .default_value(DEFAULT_PACKET_SIZE)
                     .mutable_playing()
                     .build(),

@@ -23,6 +23,7 @@
  */
 use gst::glib;
 
+mod continuity;
 mod imp;
 
 glib::wrapper! {

@@ -67,9 +67,14 @@ pub struct VideoSealer {
 }
 
 impl VideoSealer {
-    /// Starts to count packets; a key must have only one sealer in its life.
-    pub fn new(key: &Key) -> Self {
-        Self { key: key.gcm(), packets: 0 }
+    /// Counts packets from `packets` on, and each number makes a nonce: a key must never meet one of them again.
+    pub fn new(key: &Key, packets: u64) -> Self {
+        Self { key: key.gcm(), packets }
+    }
+
+    /// The number of the next packet.
+    pub fn packets(&self) -> u64 {
+        self.packets
     }
 
     /// Seals what follows the prefix of `datagram` and writes the prefix.
@@ -195,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_video_packet_opens_and_a_changed_one_does_not() {
-        let mut sealer = VideoSealer::new(&key());
+        let mut sealer = VideoSealer::new(&key(), 0);
         let opener = VideoOpener::new(&key());
         let mut scratch = Vec::new();
         let mut nonces = std::collections::HashSet::new();

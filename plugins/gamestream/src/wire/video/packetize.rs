@@ -1,6 +1,6 @@
 //! Frames to packets.
 
-use super::{END_OF_BLOCK, FRAME_HEADER, HEADER, Header, Layout, PICTURE_DATA, START_OF_BLOCK};
+use super::{FRAME_HEADER, HEADER, Header, Layout, data_flags};
 use crate::wire::fec::{Codes, Shape};
 use crate::wire::seal::VideoSealer;
 
@@ -40,9 +40,9 @@ impl Default for Packetizer {
 }
 
 impl Packetizer {
-    /// Leaves out a frame index, from which the client sees that a frame is missing.
-    pub fn skip_frame(&mut self) {
-        self.next_frame = self.next_frame.wrapping_add(1);
+    /// Leaves out frame indices, from which the client sees that frames are missing.
+    pub fn skip_frames(&mut self, count: u32) {
+        self.next_frame = self.next_frame.wrapping_add(count);
     }
 
     /// Writes the packets of `frame` back to back into `out`, which is exactly as long as they are.
@@ -91,7 +91,7 @@ impl Packetizer {
         let (data, parity) = out.split_at_mut(block.data * shape.stride);
         for (index, datagram) in data.chunks_exact_mut(shape.stride).enumerate() {
             header.index = index as u16;
-            header.flags = flags(index, block.data);
+            header.flags = data_flags(index, block.data);
             header.write(&mut datagram[shape.skip..]);
             header.packet = header.packet.wrapping_add(1);
         }
@@ -107,12 +107,6 @@ impl Packetizer {
         }
         self.next_packet = header.packet;
     }
-}
-
-fn flags(index: usize, data: usize) -> u8 {
-    let start = if index == 0 { START_OF_BLOCK } else { 0 };
-    let end = if index + 1 == data { END_OF_BLOCK } else { 0 };
-    PICTURE_DATA | start | end
 }
 
 /// Frame header, bitstream and zeros into the payloads of all data packets.
