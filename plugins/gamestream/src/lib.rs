@@ -16,6 +16,9 @@ pub mod packets;
 mod pool;
 pub mod wire;
 
+/// Whom `gst-inspect-1.0` names.
+const AUTHOR: &str = "The moonpipe developers";
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     framepacer::register(plugin)?;
     framestamp::register(plugin)?;

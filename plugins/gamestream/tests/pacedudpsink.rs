@@ -1,27 +1,21 @@
 //! `pacedudpsink` against real sockets on the loopback interface.
 
+mod media;
+
 use gst::prelude::*;
 use gst_check::Harness;
 use gstgamestream::packets::{CAPS_NAME, PacketsMeta};
+use media::init;
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
-    sync::Once,
     time::{Duration, Instant},
 };
 
 /// What never takes so long ends a test.
 const LIMIT: Duration = Duration::from_secs(20);
 const SIZE: usize = 200;
-
-fn init() {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        gst::init().unwrap();
-        gstgamestream::plugin_register_static().unwrap();
-    });
-}
 
 fn receiver(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap();
@@ -200,14 +194,17 @@ fn many_sinks_share_one_socket_and_leave_it_open() {
 fn a_descriptor_that_is_no_udp_socket_is_an_error_at_the_start() {
     let sink = sink(None);
     let file = std::fs::File::open("/dev/null").unwrap();
-    sink.set_property("fd", file.as_raw_fd());
-    let bus = gst::Bus::new();
-    sink.set_bus(Some(&bus));
-    assert!(sink.set_state(gst::State::Paused).is_err());
-    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
-    let gst::MessageView::Error(error) = message.view() else { unreachable!() };
-    assert!(error.error().matches(gst::ResourceError::Settings), "{error:?}");
-    sink.set_state(gst::State::Null).unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for fd in [file.as_raw_fd(), tcp.as_raw_fd()] {
+        let bus = gst::Bus::new();
+        sink.set_bus(Some(&bus));
+        sink.set_property("fd", fd);
+        assert!(sink.set_state(gst::State::Paused).is_err());
+        let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+        let gst::MessageView::Error(error) = message.view() else { unreachable!() };
+        assert!(error.error().matches(gst::ResourceError::Settings), "{error:?}");
+        sink.set_state(gst::State::Null).unwrap();
+    }
 }
 
 #[test]
@@ -269,9 +266,42 @@ fn a_gone_peer_is_told_once_per_destination_and_is_no_error() {
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
     let back = receiver("127.0.0.1:0");
     point(&sink, back.local_addr().unwrap());
-    // The network's word of the last destination may come with the first send to this one, and is passed over.
+    let errors = count(&sink, "errors");
     harness.push(frame(7, 2, Duration::from_millis(1))).unwrap();
     assert_eq!(receive(&back).0, datagram(7, 0));
+    assert!(bus.pop_filtered(&[gst::MessageType::Element]).is_none(), "this one is there");
+    assert_eq!(count(&sink, "errors"), errors, "what the network said of the last one is forgotten");
+}
+
+#[test]
+fn a_datagram_that_is_too_long_is_passed_over_with_a_warning() {
+    let receiver = receiver("127.0.0.1:0");
+    let sink = sink(Some(receiver.local_addr().unwrap()));
+    let bus = gst::Bus::new();
+    sink.set_bus(Some(&bus));
+    let harness = start(&sink);
+    for _ in 0..3 {
+        let mut list = gst::BufferList::new();
+        for len in [10, 66_000, 20] {
+            list.get_mut().unwrap().add(gst::Buffer::from_mut_slice(vec![0; len]));
+        }
+        harness.srcpad().unwrap().push_list(list).unwrap();
+        assert_eq!((receive(&receiver).0.len(), receive(&receiver).0.len()), (10, 20));
+    }
+    assert_eq!((count(&sink, "packets"), count(&sink, "dropped"), count(&sink, "errors")), (6, 3, 3));
+    assert_eq!(std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning])).count(), 1);
+    assert!(bus.pop_filtered(&[gst::MessageType::Element]).is_none());
+}
+
+#[test]
+fn a_host_may_be_a_name() {
+    let receiver = receiver("[::]:0");
+    let sink = sink(None);
+    sink.set_property("host", "localhost");
+    sink.set_property("port", i32::from(receiver.local_addr().unwrap().port()));
+    let mut harness = start(&sink);
+    harness.push(frame(1, 1, Duration::from_millis(1))).unwrap();
+    assert_eq!(receive(&receiver).0, datagram(1, 0));
 }
 
 #[test]
@@ -291,7 +321,7 @@ fn bursts_leave_no_sooner_than_planned() {
             "datagram {packet} came after {at:?}"
         );
     }
-    assert_eq!(count(&sink, "waits"), 3);
+    assert!((1..=3).contains(&count(&sink, "waits")), "{} waits", count(&sink, "waits"));
 }
 
 #[test]
@@ -326,7 +356,7 @@ fn the_interval_may_come_from_caps() {
     let begin = Instant::now();
     harness.push(untimed).unwrap();
     assert!(begin.elapsed() >= Duration::from_micros(56_250), "{:?}", begin.elapsed());
-    assert_eq!(count(&sink, "waits"), 3);
+    assert!((1..=3).contains(&count(&sink, "waits")), "{} waits", count(&sink, "waits"));
 }
 
 #[test]
@@ -382,11 +412,12 @@ fn a_pause_interrupts_a_frame_and_playing_finishes_it() {
     let receiver = receiver("127.0.0.1:0");
     let sink = sink(Some(receiver.local_addr().unwrap()));
     let (pipeline, source) = pipeline(&sink);
-    source.push_buffer(frame(1, 48, Duration::from_millis(900))).unwrap();
+    source.push_buffer(frame(1, 48, Duration::from_secs(4))).unwrap();
     for _ in 0..16 {
         receive(&receiver);
     }
     pipeline.set_state(gst::State::Paused).unwrap();
+    assert!(is_empty(&receiver), "the second burst is a second away");
     pipeline.set_state(gst::State::Playing).unwrap();
     for expected in 16..48 {
         assert_eq!(index(&receive(&receiver).0), expected);

@@ -1,8 +1,9 @@
 use super::{
+    fault::Fault,
     loss::Loss,
-    sender::Sender,
-    settings::{Destination, LossSettings, Settings, properties},
-    socket::{UdpSocket, Way},
+    sender::{Call, Sender},
+    settings::{Destination, LossSettings, Settings, properties, resolve},
+    socket::{Reports, UdpSocket, Way},
 };
 use crate::{packets::PacketsMeta, wire::pacing};
 use gst::glib;
@@ -22,6 +23,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// How long a frame may wait in all for a socket that takes nothing.
 const PATIENCE: Duration = Duration::from_millis(5);
+/// Reports of the network on earlier datagrams that a burst passes over, and one more.
+const TRIES: u32 = 4;
 /// Between two tries when the device's queue is full (ENOBUFS): the kernel tells nobody when it has room again.
 const RETRY: Duration = Duration::from_micros(500);
 
@@ -43,6 +46,8 @@ struct Run {
     way: Option<Way>,
     /// Whether this destination's absence was told.
     gone: bool,
+    /// The error that the user was told of last.
+    warned: Option<i32>,
     sender: Sender,
     loss: Loss,
 }
@@ -82,11 +87,13 @@ impl Interrupt {
     }
 }
 
-/// How a burst ended.
-enum Sent {
-    All,
-    /// So many of the burst went and the rest of the frame is given up.
-    Part(usize),
+/// What follows a refused send.
+enum Then {
+    Again,
+    /// Goes on behind the datagram.
+    Skip,
+    /// The rest of the frame is given up.
+    GiveUp,
 }
 
 impl PacedUdpSink {
@@ -116,16 +123,11 @@ impl PacedUdpSink {
         let mut patience = PATIENCE;
         for burst in plan {
             self.pause_until(burst.due, begin, stats)?;
-            let first = burst.packets.start;
-            let sent = self.send_burst(run, &kept[burst.packets.clone()], &mut patience, stats);
-            let gone_out = first + if let Sent::Part(count) = sent { count } else { burst.packets.len() };
-            stats.bytes += kept[first..gone_out].iter().map(|d| d.len() as u64).sum::<u64>();
-            stats.packets += (gone_out - first) as u64;
-            if let Sent::Part(_) = sent {
-                stats.dropped += (kept.len() - gone_out) as u64;
+            if !self.send_burst(run, &kept[burst.packets], &mut patience, stats) {
                 break;
             }
         }
+        stats.dropped += kept.len() as u64 - stats.packets;
         Ok(())
     }
 
@@ -141,47 +143,87 @@ impl PacedUdpSink {
         Ok(())
     }
 
+    /// Sends a burst; `false` gives up the rest of the frame.
     fn send_burst(
         &self,
         run: &mut Run,
         datagrams: &[IoSlice<'_>],
         patience: &mut Duration,
         stats: &mut Stats,
-    ) -> Sent {
-        let Some(way) = &run.way else { return Sent::Part(0) };
-        let mut sent = 0;
-        let mut refused = false;
-        while sent < datagrams.len() {
-            let error = match run.sender.send(&run.socket.along(way), &datagrams[sent..]) {
+    ) -> bool {
+        let mut at = 0;
+        let mut tries = TRIES;
+        while at < datagrams.len() {
+            let Some(way) = &run.way else { return false };
+            match run.sender.send(&run.socket.along(way), &datagrams[at..]) {
                 Ok(count) => {
-                    sent += count;
-                    continue;
+                    stats.count(&datagrams[at..at + count]);
+                    at += count;
                 }
-                Err(error) => error,
-            };
-            match error.raw_os_error() {
-                Some(libc::EINTR) => {}
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) if !patience.is_zero() => {
-                    self.wait_for_room(&run.socket, &error, patience);
-                }
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
-                    gst::debug!(CAT, imp = self, "The network does not take more: {error}");
-                    return Sent::Part(sent);
-                }
-                // What the network says of an earlier datagram; this one was not tried.
-                Some(libc::ECONNREFUSED) if !refused => {
-                    refused = true;
-                    stats.errors += 1;
-                    self.tell_gone(&run.settings.to, &mut run.gone, &error);
-                }
-                _ => {
-                    stats.errors += 1;
-                    self.tell_gone(&run.settings.to, &mut run.gone, &error);
-                    return Sent::Part(sent);
-                }
+                Err(error) => match self.handle_error(run, &error, patience, &mut tries, stats) {
+                    Then::Again => {}
+                    Then::Skip => at += 1,
+                    Then::GiveUp => return false,
+                },
             }
         }
-        Sent::All
+        true
+    }
+
+    fn handle_error(
+        &self,
+        run: &mut Run,
+        error: &io::Error,
+        patience: &mut Duration,
+        tries: &mut u32,
+        stats: &mut Stats,
+    ) -> Then {
+        match Fault::from(error) {
+            Fault::Interrupted => return Then::Again,
+            Fault::Full if !patience.is_zero() => {
+                self.wait_for_room(&run.socket, error, patience);
+                return Then::Again;
+            }
+            Fault::Full => {
+                gst::debug!(CAT, imp = self, "The network does not take more: {error}");
+                return Then::GiveUp;
+            }
+            _ => {}
+        }
+        stats.errors += 1;
+        let reports = run.socket.take_reports(run.way.as_ref());
+        match Fault::from(error) {
+            Fault::PeerGone => {
+                if reports != Reports::Others {
+                    self.tell_gone(&run.settings.to, &mut run.gone, error);
+                }
+                // What the network says of an earlier datagram: this one was not tried.
+                let pending = reports != Reports::None || error.raw_os_error() == Some(libc::ECONNREFUSED);
+                *tries = tries.saturating_sub(1);
+                if pending && *tries > 0 { Then::Again } else { Then::GiveUp }
+            }
+            Fault::TooLong => {
+                self.warn(run, error);
+                Then::Skip
+            }
+            _ => {
+                self.warn(run, error);
+                Then::GiveUp
+            }
+        }
+    }
+
+    /// Tells the user of an error, the first time in a row only.
+    fn warn(&self, run: &mut Run, error: &io::Error) {
+        if error.raw_os_error().is_none_or(|code| run.warned.replace(code) == Some(code)) {
+            return;
+        }
+        let Destination { host, port, .. } = &run.settings.to;
+        gst::element_imp_warning!(
+            self,
+            gst::ResourceError::Write,
+            ["Cannot send to {} port {port}: {error}", host.as_deref().unwrap_or_default()]
+        );
     }
 
     fn wait_for_room(&self, socket: &UdpSocket, error: &io::Error, patience: &mut Duration) {
@@ -223,6 +265,19 @@ impl PacedUdpSink {
         }
     }
 
+    /// Asks for a name that could not be resolved when it was set.
+    fn resolve_again(&self) {
+        let to = self.settings.lock().unwrap().to.clone();
+        if to.resolved.is_ok() {
+            return;
+        }
+        let resolved = resolve(to.host.as_deref());
+        let mut settings = self.settings.lock().unwrap();
+        if settings.to.host == to.host {
+            Arc::make_mut(&mut settings).set_host(to.host, resolved);
+        }
+    }
+
     fn find_way(&self, run: &mut Run) {
         let to = &run.settings.to;
         let found = to.address().and_then(|address| {
@@ -231,7 +286,10 @@ impl PacedUdpSink {
         });
         gst::debug!(CAT, imp = self, "Way to {to:?}: {found:?}");
         run.gone = false;
+        run.warned = None;
         run.sender.start_over();
+        // What the network has to say of the former destination is of no interest any more.
+        run.socket.take_reports(None);
         run.way = found.unwrap_or_else(|error| {
             gst::element_imp_warning!(
                 self,
@@ -264,6 +322,12 @@ impl PacedUdpSink {
 }
 
 impl Stats {
+    /// Counts datagrams that were sent.
+    fn count(&mut self, datagrams: &[IoSlice<'_>]) {
+        self.packets += datagrams.len() as u64;
+        self.bytes += datagrams.iter().map(|datagram| datagram.len() as u64).sum::<u64>();
+    }
+
     /// Adds what one frame did.
     fn add(&mut self, frame: &Stats, sender: &Sender) {
         self.frames += 1;
@@ -302,7 +366,7 @@ fn sharpen_sleep() {
     SHARP.with(|sharp| {
         if !sharp.replace(true) {
             // SAFETY: takes a number of nanoseconds.
-            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1u64) };
+            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
         }
     });
 }
@@ -331,8 +395,14 @@ impl ObjectImpl for PacedUdpSink {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock().unwrap();
-        Arc::make_mut(&mut settings).set(pspec.name(), value);
+        let settings = || self.settings.lock().unwrap();
+        if pspec.name() != "host" {
+            return Arc::make_mut(&mut settings()).set(pspec.name(), value);
+        }
+        // Here and not where packets are sent: the resolver cannot be interrupted, and nothing is locked meanwhile.
+        let host: Option<String> = value.get().expect("type checked upstream");
+        let resolved = resolve(host.as_deref());
+        Arc::make_mut(&mut settings()).set_host(host, resolved);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -361,7 +431,7 @@ impl ElementImpl for PacedUdpSink {
                 "Paced UDP sink",
                 "Sink/Network",
                 "Sends the datagrams of each frame in bursts that are spread over the frame's duration",
-                env!("CARGO_PKG_NAME"),
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)
@@ -381,6 +451,7 @@ impl ElementImpl for PacedUdpSink {
 
 impl BaseSinkImpl for PacedUdpSink {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
+        self.resolve_again();
         let settings = self.settings.lock().unwrap().clone();
         let socket = if settings.fd < 0 { UdpSocket::open() } else { UdpSocket::share(settings.fd) };
         let socket = socket.map_err(|error| match settings.fd {
@@ -391,7 +462,8 @@ impl BaseSinkImpl for PacedUdpSink {
             ),
         })?;
         let loss = loss(settings.loss);
-        let mut run = Run { socket, settings, way: None, gone: false, sender: Sender::default(), loss };
+        let sender = Sender::new(if socket.can_segment() { Call::Segmented } else { Call::Many });
+        let mut run = Run { socket, settings, way: None, gone: false, warned: None, sender, loss };
         self.find_way(&mut run);
         *self.stats.lock().unwrap() = Stats { call: run.sender.call().name(), ..Stats::default() };
         *self.caps_interval.lock().unwrap() = None;

@@ -10,7 +10,10 @@
  * socket: set `fd` on each.
  *
  * A peer that does not exist is no error: the element posts an element message `GstGameStreamPeerGone` (fields `host`,
- * `port`, `error`), once per destination, and goes on sending. What the socket does not take for 5 ms is dropped.
+ * `port`, `error`), once per destination, and goes on sending. What the socket does not take for 5 ms is dropped, and so
+ * is a datagram that is too long for the way.
+ *
+ * A host that is a name is resolved when the property is set, and again at the start if that failed.
  *
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! x264enc tune=zerolatency ! video/x-h264,stream-format=byte-stream ! gamestreamvideopay ! pacedudpsink host=127.0.0.1 port=47998
@@ -23,6 +26,7 @@
  */
 use gst::glib;
 
+mod fault;
 mod imp;
 mod loss;
 mod sender;

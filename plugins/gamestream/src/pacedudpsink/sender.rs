@@ -42,11 +42,17 @@ impl Call {
 /// Remembers what works on a way.
 #[derive(Debug, Default)]
 pub struct Sender {
+    /// What the kernel has.
+    fastest: Call,
     call: Call,
     calls: u64,
 }
 
 impl Sender {
+    pub fn new(fastest: Call) -> Self {
+        Self { fastest, call: fastest, calls: 0 }
+    }
+
     pub fn call(&self) -> Call {
         self.call
     }
@@ -58,7 +64,7 @@ impl Sender {
 
     /// Begins again with the fastest: another way may allow what this one does not.
     pub fn start_over(&mut self) {
-        self.call = Call::default();
+        self.call = self.fastest;
     }
 
     /// Sends the first of `datagrams`, as many as go together; how many went. A call that the kernel or the device
@@ -104,8 +110,9 @@ fn segmentable(datagrams: &[IoSlice<'_>]) -> usize {
     }
 }
 
-/// EIO: the device computes no checksums; EINVAL, EMSGSIZE: a segment does not fit the way, or the kernel is older
-/// than UDP_SEGMENT; EOPNOTSUPP: the socket cannot.
+/// EIO: the device computes no checksums; EINVAL, EMSGSIZE: a segment does not fit the way; EOPNOTSUPP: the socket
+/// cannot. A kernel that is older than UDP_SEGMENT says nothing: it passes over the control message and sends one long
+/// datagram, so that it has to be asked before.
 fn cannot_segment(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
@@ -200,12 +207,19 @@ mod tests {
 
     #[test]
     fn a_partial_send_is_resumed_where_it_stopped() {
-        let mut sender = Sender { call: Call::Many, calls: 0 };
+        let mut sender = Sender::new(Call::Many);
         let kernel = Kernel { at_most: Some(3), ..Kernel::default() };
         assert_eq!(
             send_all(&mut sender, &kernel, &[10; 8]),
             [(Call::Many, 8), (Call::Many, 5), (Call::Many, 2)]
         );
+    }
+
+    #[test]
+    fn a_kernel_without_segmentation_is_never_asked_to_segment() {
+        let mut sender = Sender::new(Call::Many);
+        sender.start_over();
+        assert_eq!(send_all(&mut sender, &Kernel::default(), &[10; 8]), [(Call::Many, 8)]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     pub host: Option<String>,
+    /// What the host was resolved to, without the port.
+    pub resolved: Resolved,
     pub port: u16,
     pub source_address: Option<String>,
     pub dscp: i32,
@@ -53,21 +55,27 @@ pub struct Destination {
 
 impl Default for Destination {
     fn default() -> Self {
-        Self { host: None, port: DEFAULT_PORT as u16, source_address: None, dscp: DEFAULT_DSCP }
+        Self {
+            host: None,
+            resolved: Ok(None),
+            port: DEFAULT_PORT as u16,
+            source_address: None,
+            dscp: DEFAULT_DSCP,
+        }
     }
 }
 
 impl Destination {
-    /// The address of the host, asked of the resolver if it is a name; `None` when there is none yet.
+    /// Where to send; `None` when there is no host or port yet.
     pub fn address(&self) -> io::Result<Option<SocketAddr>> {
-        let Some(host) = self.host.as_deref().filter(|host| !host.is_empty() && self.port != 0) else {
+        if self.port == 0 {
             return Ok(None);
-        };
-        if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Some(SocketAddr::new(ip, self.port)));
         }
-        let nothing = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        (host, self.port).to_socket_addrs()?.next().map(Some).ok_or_else(nothing)
+        let resolved = self.resolved.clone().map_err(|text| io::Error::new(io::ErrorKind::NotFound, text))?;
+        Ok(resolved.map(|mut address| {
+            address.set_port(self.port);
+            address
+        }))
     }
 
     /// The address to send from; `None` leaves it to the kernel.
@@ -78,6 +86,21 @@ impl Destination {
         let wrong = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{text} is no IP address"));
         text.parse().map(Some).map_err(wrong)
     }
+}
+
+/// An address, none when there is no host, or why there is none.
+pub type Resolved = Result<Option<SocketAddr>, String>;
+
+/// The address of `host`, asked of the resolver if it is a name, which may take seconds.
+pub fn resolve(host: Option<&str>) -> Resolved {
+    let Some(host) = host.filter(|host| !host.is_empty()) else {
+        return Ok(None);
+    };
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Ok(Some(SocketAddr::new(ip, 0)));
+    }
+    let mut addresses = (host, 0).to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().map(Some).ok_or_else(|| "the name has no address".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -159,18 +182,21 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
-            .blurb("What was sent, dropped and lost since the element started (application/x-pacedudpsink-stats)")
+            .blurb(
+                "Counts since the start (application/x-pacedudpsink-stats): frames, packets, bytes, dropped (without \
+                 destination, or not taken by the network), lost (on purpose), send-calls, waits (between bursts), \
+                 errors (refused sends) and call (the system call in use)",
+            )
             .read_only()
             .build(),
     ]
 }
 
 impl Settings {
-    /// Takes the value of a property of [`properties`].
+    /// Takes the value of a property of [`properties`], `host` apart.
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         const CHECKED: &str = "type checked upstream";
         match name {
-            "host" => self.to.host = value.get().expect(CHECKED),
             "port" => self.to.port = value.get::<i32>().expect(CHECKED) as u16,
             "source-address" => self.to.source_address = value.get().expect(CHECKED),
             "dscp" => self.to.dscp = value.get().expect(CHECKED),
@@ -182,6 +208,10 @@ impl Settings {
             "loss-seed" => self.loss.seed = value.get().expect(CHECKED),
             _ => unimplemented!(),
         }
+    }
+
+    pub fn set_host(&mut self, host: Option<String>, resolved: Resolved) {
+        (self.to.host, self.to.resolved) = (host, resolved);
     }
 
     /// The value of a property of [`properties`], `stats` apart.
@@ -199,5 +229,30 @@ impl Settings {
             "loss-seed" => self.loss.seed.to_value(),
             _ => unimplemented!(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_addresses_or_names() {
+        for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("[::1]", "::1")] {
+            assert_eq!(resolve(Some(host)), Ok(Some(SocketAddr::new(ip.parse().unwrap(), 0))));
+        }
+        assert!(resolve(Some("localhost")).unwrap().unwrap().ip().is_loopback());
+        assert_eq!((resolve(None), resolve(Some(""))), (Ok(None), Ok(None)));
+        assert!(resolve(Some("no name")).is_err());
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        let mut to = Destination { resolved: resolve(Some("127.0.0.1")), ..Destination::default() };
+        assert_eq!(to.address().unwrap(), None);
+        to.port = 5;
+        assert_eq!(to.address().unwrap(), Some("127.0.0.1:5".parse().unwrap()));
+        to.resolved = Err("no such name".to_owned());
+        assert!(to.address().is_err());
     }
 }
