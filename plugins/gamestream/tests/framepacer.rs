@@ -1,18 +1,12 @@
 //! `framepacer` against a clock that the test turns.
 
+mod media;
+
 use gst::prelude::*;
 use gst_check::Harness;
-use std::sync::Once;
+use media::init;
 
 const CAPS: &str = "video/x-raw,format=I420,width=64,height=48";
-
-fn init() {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        gst::init().unwrap();
-        gstgamestream::plugin_register_static().unwrap();
-    });
-}
 
 /// A pacer between a source of `from` frames per second and a sink that wants `to`, and a clock that stands still.
 struct Bench {
@@ -230,6 +224,29 @@ fn the_last_picture_goes_out_before_the_end() {
     assert_eq!(bench.harness.pull().unwrap().map_readable().unwrap()[0], 1);
     assert_eq!(bench.harness.pull().unwrap().map_readable().unwrap()[0], 2);
     assert!(bench.harness.pull_until_eos().unwrap().is_none());
+}
+
+#[test]
+fn a_stream_right_behind_the_end_of_another_is_shown() {
+    let mut bench = Bench::new("60/1", "60/1");
+    bench.push(1);
+    bench.settle();
+    assert_eq!(bench.next().picture, 1);
+    for round in 0..200 {
+        assert!(bench.harness.push_event(gst::event::Eos::new()));
+        assert!(bench.harness.push_event(gst::event::StreamStart::new(&round.to_string())));
+    }
+    bench.push(2);
+    let begin = std::time::Instant::now();
+    let shown = loop {
+        match bench.out() {
+            Some(out) if out.picture == 2 => break true,
+            _ if begin.elapsed().as_secs() >= 20 => break false,
+            _ if bench.clock.peek_id_count() > 0 => bench.harness.crank_single_clock_wait().unwrap(),
+            _ => std::thread::yield_now(),
+        }
+    };
+    assert!(shown, "the task goes on");
 }
 
 #[test]

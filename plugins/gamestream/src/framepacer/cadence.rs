@@ -99,8 +99,6 @@ struct Grid {
     origin: i64,
     /// Index of the tick that comes next.
     next: u64,
-    /// Whether its time has come and it waits for a picture.
-    waiting: bool,
 }
 
 impl Cadence {
@@ -135,8 +133,7 @@ impl Cadence {
             return;
         }
         if let Some(grid) = &mut self.grid {
-            *grid =
-                Grid { origin: grid.origin + self.rate.time_of(grid.next), next: 0, waiting: grid.waiting };
+            *grid = Grid { origin: grid.origin + self.rate.time_of(grid.next), next: 0 };
         }
         self.rate = rate;
         self.lock = PhaseLock::default();
@@ -186,7 +183,7 @@ impl Cadence {
     /// The time of the next tick, after leaving out those that are hopelessly late.
     fn next_tick(&mut self, now: i64) -> i64 {
         let rate = self.rate;
-        let grid = self.grid.get_or_insert(Grid { origin: now, next: 0, waiting: false });
+        let grid = self.grid.get_or_insert(Grid { origin: now, next: 0 });
         let due = grid.origin + rate.time_of(grid.next);
         if now - due > rate.interval() {
             // Not the one before, which may be as good as now: two pictures at once help nobody.
@@ -194,11 +191,8 @@ impl Cadence {
             self.counts.resyncs += 1;
             self.counts.skipped += nearest - grid.next;
             grid.next = nearest;
-            grid.waiting = false;
         }
-        let due = grid.origin + rate.time_of(grid.next);
-        grid.waiting |= now >= due;
-        due
+        grid.origin + rate.time_of(grid.next)
     }
 
     fn show(&mut self, picture: Picture) -> Step {
@@ -207,7 +201,6 @@ impl Cadence {
         let pts = grid.origin + self.rate.time_of(grid.next);
         grid.origin += shift;
         grid.next += 1;
-        grid.waiting = false;
         let after = grid.origin + self.rate.time_of(grid.next);
         Step::Show { picture, pts: pts as u64, duration: (after - pts) as u64 }
     }

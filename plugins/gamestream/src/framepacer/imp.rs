@@ -15,8 +15,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// Pictures that are kept here besides the one on its way: the fresh one and the last one.
 const KEPT: u32 = 2;
 
-/// The sink pad's thread leaves pictures in `state`, a task of the source pad takes them at its ticks. No other lock
-/// is taken while `state` is held, and nothing is pushed.
+/// The sink pad's thread leaves pictures in `state`, a task of the source pad takes them at its ticks. Nothing is
+/// pushed while `state` is held, and no other lock is taken but those of the task that pauses itself.
 pub struct FramePacer {
     sink: gst::Pad,
     src: gst::Pad,
@@ -69,8 +69,11 @@ impl FramePacer {
             EventView::StreamStart(_) => {
                 let mut state = self.state();
                 state.stream_start = Some(event);
-                if std::mem::take(&mut state.eos) {
-                    drop(state);
+                let ended = std::mem::take(&mut state.eos) || state.flow.is_err();
+                state.flow = Ok(gst::FlowSuccess::Ok);
+                let runs = !state.flushing;
+                drop(state);
+                if ended && runs {
                     self.start_task();
                 }
             }
@@ -189,10 +192,14 @@ impl FramePacer {
                 return;
             }
             Action::Eos => {
-                drop(state);
-                self.push_events();
+                // The start of the next stream, which may come any time now, is not to go before this end.
+                self.push_events(state);
                 self.src.push_event(gst::event::Eos::new());
-                let _ = self.src.pause_task();
+                let state = self.state();
+                // The next stream may have started meanwhile.
+                if state.eos {
+                    let _ = self.src.pause_task();
+                }
                 return;
             }
             Action::Negotiate(caps) => {
@@ -209,9 +216,11 @@ impl FramePacer {
 
     fn handle_flow(&self, result: Result<gst::FlowSuccess, gst::FlowError>) {
         let Err(error) = result else { return };
-        self.state().flow = result;
         gst::debug!(CAT, imp = self, "Pausing after {error:?}");
+        let mut state = self.state();
+        state.flow = result;
         let _ = self.src.pause_task();
+        drop(state);
         if !matches!(error, gst::FlowError::Flushing | gst::FlowError::Eos) {
             gst::element_imp_error!(self, gst::StreamError::Failed, ["Streaming stopped, reason {error:?}"]);
             self.src.push_event(gst::event::Eos::new());
@@ -223,7 +232,7 @@ impl FramePacer {
         if changed || self.src.check_reconfigure() {
             self.negotiate(&frame.caps)?;
         }
-        let first = self.push_events();
+        let first = self.push_events(self.state());
         let mut buffer = frame.buffer.clone();
         let writable = buffer.make_mut();
         // Whoever made the picture must not paint over it while it is on its way.
@@ -243,8 +252,7 @@ impl FramePacer {
     }
 
     /// Pushes what has to come before the next picture; whether that picture is the first of its segment.
-    fn push_events(&self) -> bool {
-        let mut state = self.state();
+    fn push_events(&self, mut state: MutexGuard<'_, State>) -> bool {
         let start = state.stream_start.take();
         let first = !std::mem::replace(&mut state.segment_sent, true);
         let events = std::mem::take(&mut state.events);
@@ -369,7 +377,11 @@ impl ObjectImpl for FramePacer {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                 .nick("Statistics")
-                .blurb("Pictures shown, repeated and replaced since the element started (application/x-framepacer-stats)")
+                .blurb(
+                    "Counts since the start (application/x-framepacer-stats): new (pictures shown), repeated (shown \
+                     again), replaced (never shown, since a fresher one came), resyncs (ticks that came too late) and \
+                     skipped (ticks left out by that)",
+                )
                 .read_only()
                 .build();
             vec![stats]
@@ -412,7 +424,7 @@ impl ElementImpl for FramePacer {
                 "Frame pacer",
                 "Filter/Video",
                 "Pushes one picture per tick of the frame rate: the freshest, or the last one again",
-                env!("CARGO_PKG_NAME"),
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)
