@@ -1,15 +1,9 @@
 //! `framestamp` as a reader of the picture sees it.
 
-use gst::prelude::*;
-use std::sync::Once;
+mod media;
 
-fn init() {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        gst::init().unwrap();
-        gstgamestream::plugin_register_static().unwrap();
-    });
-}
+use gst::prelude::*;
+use media::init;
 
 /// Runs a pipeline that ends in an appsink named `sink` and returns its frames as grey pictures.
 fn grey_frames(launch: &str) -> Vec<Grey> {

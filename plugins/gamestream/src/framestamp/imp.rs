@@ -140,7 +140,7 @@ impl ElementImpl for FrameStamp {
                 "Frame stamp",
                 "Filter/Effect/Video",
                 "Draws a clock and a frame counter, in digits and in cells that a program can read",
-                env!("CARGO_PKG_NAME"),
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)

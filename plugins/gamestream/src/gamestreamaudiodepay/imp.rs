@@ -382,7 +382,7 @@ impl ElementImpl for GameStreamAudioDepay {
                 "GameStream audio depayloader",
                 "Codec/Depayloader/Network/Audio",
                 "Puts the packets of a GameStream audio stream in order, rebuilds lost ones and gives Opus",
-                "The moonpipe developers",
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)

@@ -315,7 +315,7 @@ impl ElementImpl for GameStreamAudioPay {
                 "GameStream audio payloader",
                 "Codec/Payloader/Network/Audio",
                 "Wraps Opus into the packets that Moonlight clients receive, with parity and optional encryption",
-                "The moonpipe developers",
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)

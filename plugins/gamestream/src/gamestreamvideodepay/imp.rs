@@ -387,7 +387,7 @@ impl ElementImpl for GameStreamVideoDepay {
                 "GameStream video depayloader",
                 "Codec/Depayloader/Network/Video",
                 "Puts the packets of a GameStream video stream in order, rebuilds lost ones and gives encoded frames",
-                "The moonpipe developers",
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)

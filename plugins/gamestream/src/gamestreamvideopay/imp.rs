@@ -454,7 +454,7 @@ impl ElementImpl for GameStreamVideoPay {
                 "Codec/Payloader/Network/Video",
                 "Cuts encoded video into the packets that Moonlight clients receive, with Reed-Solomon parity and \
                  optional encryption",
-                "The moonpipe developers",
+                crate::AUTHOR,
             )
         });
         Some(&METADATA)
