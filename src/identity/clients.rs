@@ -104,11 +104,18 @@ impl Clients {
         })
     }
 
-    /// Runs `change` on the newest list and keeps the result if it says so.
+    /// The name that a client with this fingerprint would be stored under now, if it asked for `wish`.
+    pub fn name_for(&self, wish: &str, fingerprint: &Fingerprint) -> String {
+        let mut others = self.list();
+        others.retain(|client| client.fingerprint != *fingerprint);
+        free_name(&others, &tidy_name(wish, fingerprint))
+    }
+
+    /// Runs `change` on the newest list and keeps the result if it says so. Other writers wait for the disk, readers
+    /// do not.
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Client>) -> (bool, T)) -> anyhow::Result<T> {
         let path = self.path();
         let _lock = self.lock()?;
-        let mut known = self.shared.known.lock().expect("no panic while it is held");
         let mut list = read(&path)?;
         let (changed, result) = change(&mut list);
         if changed {
@@ -117,7 +124,9 @@ impl Clients {
             files::write_private(&path, text.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        *known = Known { stamp: Stamp::of(&path), list };
+        // Nobody writes the file before the lock is gone: stamp and list belong together.
+        let known = Known { stamp: Stamp::of(&path), list };
+        *self.shared.known.lock().expect("no panic while it is held") = known;
         Ok(result)
     }
 
@@ -219,6 +228,29 @@ mod tests {
         assert_eq!(names(&clients), ["bed", "desk"]);
         clients.add("bed", b"one").unwrap();
         assert_eq!(names(&clients), ["bed", "desk"], "its own name is free for itself");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        Clients::load(folder.path()).unwrap().add("sofa", b"one").unwrap();
+        for file in [FILE, LOCK] {
+            let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_before_it_is_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let clients = Clients::load(folder.path()).unwrap();
+        clients.add("sofa", b"one").unwrap();
+        for (wish, certificate) in [("sofa", b"one"), (" sofa\n", b"two"), ("", b"six"), ("desk", b"one")] {
+            let foretold = clients.name_for(wish, &Fingerprint::of(certificate));
+            assert_eq!(clients.add(wish, certificate).unwrap().name, foretold);
+        }
     }
 
     #[test]
