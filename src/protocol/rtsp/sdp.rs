@@ -15,6 +15,12 @@ mod encryption {
 /// Bit of `x-nv-general.featureFlags` by which a client says that it decrypts audio, asked or not.
 const FEATURE_AUDIO_ENCRYPTION: u32 = 0x20;
 
+/// What a client may ask of `gamestreamvideopay packet-size`.
+const PACKET_SIZES: RangeInclusive<u32> = 128..=4096;
+
+/// The most that `gamestreamvideopay min-fec-packets` gives.
+const MOST_MIN_FEC_PACKETS: u32 = 40;
+
 /// Channels, streams, coupled streams, and for each output channel (FL FR C LFE RL RR [SL SR]) the coded channel, as
 /// `opusenc` codes 5.1 and 7.1: front, rear and side pairs, then centre and LFE.
 const SURROUND: [(u8, u8, &[u8]); 2] = [(4, 2, &[0, 1, 4, 5, 2, 3]), (5, 3, &[0, 1, 6, 7, 2, 3, 4, 5])];
@@ -101,9 +107,12 @@ fn video(wishes: &Wishes, codecs: &[Codec], encrypt: bool) -> Result<VideoParams
         width,
         height,
         fps: fps(wishes)?,
-        packet_size: wishes.within("x-nv-video[0].packetSize", None, 128..=4096)?,
+        packet_size: wishes.within("x-nv-video[0].packetSize", None, PACKET_SIZES)?,
         total_kbps: total_kbps(wishes)?,
-        min_fec_packets: wishes.within("x-nv-vqos[0].fec.minRequiredFecPackets", Some(0), 0..=255)?,
+        // A client that asks for more gets as many as there can be.
+        min_fec_packets: wishes
+            .number("x-nv-vqos[0].fec.minRequiredFecPackets", 0)?
+            .min(MOST_MIN_FEC_PACKETS),
         encrypt,
         color_space: match color >> 1 {
             0 => ColorSpace::Bt601,
@@ -150,7 +159,8 @@ fn fps(wishes: &Wishes) -> Result<Fps, AnnounceError> {
 /// A refresh rate counts if it is within 1 % of the whole rate, for a client may ask for 60 on a display of 144 Hz.
 fn exact_fps(whole: u32, refresh_x100: u32) -> Fps {
     let whole_x100 = whole * 100;
-    if refresh_x100 == 0 || refresh_x100.abs_diff(whole_x100) * 100 > whole_x100 {
+    let off_x100 = u64::from(refresh_x100.abs_diff(whole_x100)) * 100;
+    if refresh_x100 == 0 || off_x100 > u64::from(whole_x100) {
         return Fps { num: whole, den: 1 };
     }
     // The rates of NTSC: n × 1000/1001, cut or rounded to hundredths.

@@ -78,6 +78,29 @@ fn a_value_out_of_range_is_refused_with_a_reason() {
 }
 
 #[test]
+fn no_client_gets_more_parity_than_there_is() {
+    let packets =
+        |asked| with("x-nv-vqos[0].fec.minRequiredFecPackets", asked).unwrap().video.min_fec_packets;
+    assert_eq!(["0", "40", "41", "255", "4294967295"].map(packets), [0, 40, 40, 40, 40]);
+}
+
+#[test]
+fn the_element_takes_what_a_client_may_ask() {
+    gst::init().unwrap();
+    gstgamestream::plugin_register_static().unwrap();
+    let element = gst::ElementFactory::make("gamestreamvideopay").build().unwrap();
+    let range = |name: &str| {
+        use gst::prelude::ObjectExt;
+        let property = element.find_property(name).expect("it has the property");
+        let property = property.downcast::<gst::glib::ParamSpecUInt>().expect("a uint");
+        (property.minimum(), property.maximum())
+    };
+    let (least, most) = range("packet-size");
+    assert!(least <= *PACKET_SIZES.start() && *PACKET_SIZES.end() <= most);
+    assert_eq!(range("min-fec-packets"), (0, MOST_MIN_FEC_PACKETS));
+}
+
+#[test]
 fn odd_rates_stay_exact() {
     let table = [
         (60, 0, 60, 1),
@@ -96,6 +119,9 @@ fn odd_rates_stay_exact() {
         (60, 6001, 6001, 100),
         (60, 6050, 121, 2),
         (1, 100, 1, 1),
+        // A hundred times this is a little more than 2³².
+        (60, 42_955_673, 60, 1),
+        (60, u32::MAX, 60, 1),
     ];
     for (whole, refresh, num, den) in table {
         assert_eq!(exact_fps(whole, refresh), Fps { num, den }, "{whole} fps, {refresh} / 100 Hz");
