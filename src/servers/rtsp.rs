@@ -117,6 +117,25 @@ struct Asked {
     seal: Option<AnswerSeal>,
 }
 
+/// The answer to what cannot be asked.
+struct Refused {
+    response: Response,
+    seal: Option<AnswerSeal>,
+}
+
+impl Refused {
+    fn plain(response: Response) -> Self {
+        Self { response, seal: None }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.seal {
+            Some(_) => "a sealed request that makes no sense",
+            None => "a plain request that makes no sense here",
+        }
+    }
+}
+
 /// Seals the answer to a sealed request.
 struct AnswerSeal {
     seal: RtspSeal,
@@ -182,9 +201,9 @@ impl Port {
         self.heard(ticket);
         let answer = match read.unwrap_or(Err(Dropped::TooSlow)) {
             Ok(Ok(asked)) => self.answer(asked, peer).await,
-            Ok(Err(refusal)) => {
-                self.noise.hear("a plain request that makes no sense here", peer);
-                refusal.encode("0")
+            Ok(Err(refused)) => {
+                self.noise.hear(refused.kind(), peer);
+                seal_if(refused.seal, &refused.response.encode("0"))
             }
             Err(dropped) => return self.noise.hear(dropped.kind(), peer),
         };
@@ -197,19 +216,18 @@ impl Port {
         }
     }
 
-    /// The inner error is an answer in the clear.
-    async fn read(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<Result<Asked, Response>, Dropped> {
+    async fn read(&self, stream: &mut TcpStream, peer: IpAddr) -> Result<Result<Asked, Refused>, Dropped> {
         let first = stream.read_u8().await?;
         if RtspHeader::starts(first) {
             return self.read_sealed(stream, first).await;
         }
         let request = match read_plain(stream, first).await? {
             Ok(request) => request,
-            Err(error) => return Ok(Err(Response::refuse(400, &error.to_string()))),
+            Err(error) => return Ok(Err(Refused::plain(Response::refuse(400, &error.to_string())))),
         };
         Ok(match self.sessions.plain(peer) {
             Some(session) => Ok(Asked { session, request, seal: None }),
-            None => Err(Response::refuse(454, "Session Not Found")),
+            None => Err(Refused::plain(Response::refuse(454, "Session Not Found"))),
         })
     }
 
@@ -217,7 +235,7 @@ impl Port {
         &self,
         stream: &mut TcpStream,
         first: u8,
-    ) -> Result<Result<Asked, Response>, Dropped> {
+    ) -> Result<Result<Asked, Refused>, Dropped> {
         let mut header = [first; RtspHeader::BYTES];
         stream.read_exact(&mut header[1..]).await?;
         let header = RtspHeader::parse(&header).expect("the first byte has the bit");
@@ -226,40 +244,41 @@ impl Port {
         }
         let mut body = vec![0; header.length];
         stream.read_exact(&mut body).await?;
-        let sealed = self.sessions.sealed();
-        let opened = sealed.iter().find_map(|(session, key)| {
-            let seal = RtspSeal::new(key);
-            seal.open(Side::Client, &header, &mut body).is_ok().then_some((*session, key, seal))
+        let opened = self.sessions.sealed().into_iter().find_map(|(session, key)| {
+            let seal = RtspSeal::new(&key);
+            seal.open(Side::Client, &header, &mut body).is_ok().then_some((session, key, seal))
         });
         let (session, key, seal) = opened.ok_or(Dropped::UnknownKey)?;
-        let last_of_host = self.advance(session, key, header.sequence, &sealed).ok_or(Dropped::Replayed)?;
+        let last_of_host = self.advance(session, key, header.sequence)?;
         let seal = AnswerSeal { seal, last_of_host };
-        Ok(match Request::parse(&body) {
-            Ok(Some(request)) => Ok(Asked { session, request, seal: Some(seal) }),
-            // Its sender has the key, so this is a client that we do not understand.
-            Ok(None) => Err(Response::refuse(400, "half a request")),
-            Err(error) => Err(Response::refuse(400, &error.to_string())),
-        })
+        // Its sender has the key, so what makes no sense is a client that we do not understand.
+        let refusal = match Request::parse(&body) {
+            Ok(Some(request)) => return Ok(Ok(Asked { session, request, seal: Some(seal) })),
+            Ok(None) => Response::refuse(400, "half a request"),
+            Err(error) => Response::refuse(400, &error.to_string()),
+        };
+        Ok(Err(Refused { response: refusal, seal: Some(seal) }))
     }
 
-    /// Takes note of a client's sequence number and gives the host's; `None` if it is not newer than all before. Forgets
-    /// sessions that are not among `living`.
-    fn advance(
-        &self,
-        session: SessionId,
-        key: &SessionKey,
-        sequence: u32,
-        living: &[(SessionId, SessionKey)],
-    ) -> Option<Arc<AtomicU32>> {
+    /// Takes note of a client's sequence number, which must be newer than all before, and gives the host's. Forgets the
+    /// sessions that are gone.
+    fn advance(&self, session: SessionId, key: SessionKey, sequence: u32) -> Result<Arc<AtomicU32>, Dropped> {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-        sequences.retain(|session, known| living.iter().any(|(s, key)| s == session && *key == known.key));
-        let fresh = || Sequences { key: key.clone(), last_of_client: 0, last_of_host: Arc::default() };
+        // Asked under the lock: counters that were dropped by an older list would begin anew, and so repeat nonces.
+        let living = self.sessions.sealed();
+        let lives =
+            |session: SessionId, key: &SessionKey| living.iter().any(|(s, k)| *s == session && k == key);
+        sequences.retain(|session, known| lives(*session, &known.key));
+        if !lives(session, &key) {
+            return Err(Dropped::UnknownKey);
+        }
+        let fresh = || Sequences { key, last_of_client: 0, last_of_host: Arc::default() };
         let known = sequences.entry(session).or_insert_with(fresh);
         if sequence <= known.last_of_client {
-            return None;
+            return Err(Dropped::Replayed);
         }
         known.last_of_client = sequence;
-        Some(known.last_of_host.clone())
+        Ok(known.last_of_host.clone())
     }
 
     async fn answer(&self, asked: Asked, peer: SocketAddr) -> Vec<u8> {
@@ -271,11 +290,7 @@ impl Port {
         } else {
             tracing::info!(session = %asked.session, %peer, "{method} refused: {status} {}", response.reason);
         }
-        let plain = response.encode(&cseq);
-        match asked.seal {
-            Some(seal) => seal.seal(&plain),
-            None => plain,
-        }
+        seal_if(asked.seal, &response.encode(&cseq))
     }
 
     async fn respond(&self, session: SessionId, request: &Request) -> Response {
@@ -287,6 +302,13 @@ impl Port {
             Step::Announce(params) => conversation::conclude(self.sessions.announce(session, params).await),
             Step::Play => conversation::conclude(self.sessions.play(session).await),
         }
+    }
+}
+
+fn seal_if(seal: Option<AnswerSeal>, plain: &[u8]) -> Vec<u8> {
+    match seal {
+        Some(seal) => seal.seal(plain),
+        None => plain.to_vec(),
     }
 }
 

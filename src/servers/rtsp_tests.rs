@@ -12,11 +12,20 @@ const ANNOUNCE: &str = "a=x-nv-video[0].clientViewportWd:1280 \r\na=x-nv-video[0
 /// Two sessions: one that seals, one that speaks in the clear from anywhere.
 struct Recorded {
     announced: mpsc::UnboundedSender<(SessionId, StreamParams)>,
+    sealed: Mutex<Vec<(SessionId, SessionKey)>>,
+}
+
+impl Recorded {
+    fn new() -> (Self, mpsc::UnboundedReceiver<(SessionId, StreamParams)>) {
+        let (announced, receiver) = mpsc::unbounded_channel();
+        let sealed = Mutex::new(vec![(SessionId(9), SessionKey([9; 16])), (SEALED, KEY)]);
+        (Self { announced, sealed }, receiver)
+    }
 }
 
 impl RtspSessions for Recorded {
     fn sealed(&self) -> Vec<(SessionId, SessionKey)> {
-        vec![(SessionId(9), SessionKey([9; 16])), (SEALED, KEY)]
+        self.sealed.lock().unwrap().clone()
     }
 
     fn plain(&self, peer: IpAddr) -> Option<SessionId> {
@@ -58,9 +67,9 @@ async fn start() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let (sender, announced) = mpsc::unbounded_channel();
-    let sessions = Arc::new(Recorded { announced: sender });
-    Running { address, server: tokio::spawn(serve(listener, sessions, stop.clone())), stop, announced }
+    let (sessions, announced) = Recorded::new();
+    let server = tokio::spawn(serve(listener, Arc::new(sessions), stop.clone()));
+    Running { address, server, stop, announced }
 }
 
 impl Running {
@@ -148,6 +157,36 @@ async fn a_sealed_request_counts_once() {
     assert!(host.exchange(&message).await.is_empty());
     let older = RtspSeal::new(&KEY).seal(Side::Client, 2, request("OPTIONS /", 1, "").as_bytes());
     assert!(host.exchange(&older).await.is_empty());
+}
+
+#[tokio::test]
+async fn sealed_nonsense_is_refused_under_the_same_seal() {
+    let host = start().await;
+    for (sequence, request) in [(1, "GET / HTTP/1.1\r\n\r\n"), (2, "OPTIONS / RT")] {
+        let (answered, text) = host.sealed(sequence, request).await;
+        assert!(text.starts_with("RTSP/1.0 400 "), "{text}");
+        assert_eq!(answered, sequence, "no nonce twice");
+    }
+}
+
+#[test]
+fn counters_live_as_long_as_their_session_and_never_begin_anew() {
+    let (sessions, _announced) = Recorded::new();
+    let sessions = Arc::new(sessions);
+    let port = Port {
+        sessions: sessions.clone(),
+        sequences: Mutex::default(),
+        unheard: Mutex::default(),
+        noise: Noise::new("rtsp"),
+    };
+    let (other, other_key) = (SessionId(9), SessionKey([9; 16]));
+    let first = port.advance(SEALED, KEY, 1).unwrap();
+    port.advance(other, other_key.clone(), 1).unwrap();
+    assert!(Arc::ptr_eq(&first, &port.advance(SEALED, KEY, 2).unwrap()));
+    sessions.sealed.lock().unwrap().retain(|(session, _)| *session == SEALED);
+    assert!(matches!(port.advance(other, other_key, 2), Err(Dropped::UnknownKey)), "opened before it ended");
+    assert_eq!(port.sequences.lock().unwrap().len(), 1);
+    assert!(Arc::ptr_eq(&first, &port.advance(SEALED, KEY, 3).unwrap()));
 }
 
 #[tokio::test]
