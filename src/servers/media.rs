@@ -18,6 +18,8 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// A ping is the payload and a big-endian counter.
 const PING_BYTES: usize = PAYLOAD_BYTES + 4;
 const PAYLOAD_BYTES: usize = 16;
+/// Datagrams after which the other tasks of the runtime get their turn, for a socket that is never empty.
+const TURN: usize = 64;
 
 /// Which of the two media ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +134,10 @@ async fn listen(kind: MediaKind, socket: AsyncFd<Arc<UdpSocket>>, expected: Arc<
     let noise = Noise::new(kind.name());
     // One byte more than a ping: what is longer is none.
     let mut buffer = [0; PING_BYTES + 1];
-    loop {
+    for count in 1_usize.. {
+        if count.is_multiple_of(TURN) {
+            tokio::task::yield_now().await;
+        }
         let Ok(mut ready) = socket.readable().await else { return };
         match ready.try_io(|socket| udp::receive(socket.get_ref(), &mut buffer)) {
             Ok(Ok(received)) => heard(&buffer[..received.length], received, &expected, &noise),
@@ -219,6 +224,21 @@ mod tests {
         assert_eq!(seen(&mut second).await.peer, client.local_addr().unwrap());
         drop(second);
         assert!(lock(&media.expected).is_empty());
+    }
+
+    /// All on one thread, so what the listener does without a break is seen at once.
+    #[tokio::test]
+    async fn a_flood_leaves_room_for_others() {
+        let media = MediaSocket::bind(MediaKind::Video, 0).unwrap();
+        let (mut first, mut last) = (media.expect([1; 16]), media.expect([2; 16]));
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..2 * TURN {
+            ping(&client, "127.0.0.1", &media, &[1; 16]);
+        }
+        ping(&client, "127.0.0.1", &media, &[2; 16]);
+        seen(&mut first).await;
+        assert_eq!(*last.endpoint.borrow(), None);
+        seen(&mut last).await;
     }
 
     #[tokio::test]
