@@ -95,8 +95,11 @@ fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
 fn pair(places: &Places, pin: String, name: Option<String>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(admin::ask(&places.state_dir, &Request::Pair { pin, name }))? {
-        Reply::Told { name, address } => {
-            println!("told the client at {address}; if the PIN is right it plays from now on as {name}");
+        Reply::Told { name, address, others } => {
+            println!("told the client at {address}: it is paired as {name} if the PIN is right");
+            if others > 0 {
+                println!("{others} more wait for a PIN");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Reply::NobodyWaits => {

@@ -1,8 +1,13 @@
 //! The host's own command line talks to it here: a socket in the state folder, one JSON line each way.
 
-use crate::servers::nvhttp::PairingDesk;
+use crate::servers::nvhttp::{NotTold, PairingDesk};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,14 +26,16 @@ pub enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// The client at `address` was told; it becomes `name` if the PIN is right.
-    Told { name: String, address: String },
+    /// The client at `address` was told; it becomes `name` if the PIN is right. So many others wait too.
+    Told { name: String, address: String, others: usize },
     /// No client waits for a PIN.
     NobodyWaits,
-    /// The request made no sense.
+    /// The host does not do it: `reason` says why, and what to do.
     Refused { reason: String },
 }
 
+/// Command lines that wait to be heard.
+const BACKLOG: i32 = 16;
 /// Requests and answers are shorter than this.
 const LONGEST_LINE: u64 = 4096;
 /// A command line that is there sends its line at once.
@@ -36,6 +43,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("host.sock")
+}
+
+/// Nobody but the owner can connect, not even for a moment.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // The file of a socket gets the mode that the socket has when it is bound.
+    File::from(OwnedFd::from(socket.try_clone()?)).set_permissions(Permissions::from_mode(0o600))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(OwnedFd::from(socket).into())
 }
 
 /// The listening socket; its file goes with it.
@@ -55,7 +73,7 @@ impl AdminSocket {
             }
             _ => {}
         }
-        let listener = UnixListener::bind(&path).with_context(|| {
+        let listener = listen(&path).with_context(|| {
             format!("cannot listen on {}: a shorter --state-dir may help", path.display())
         })?;
         Ok(Self { listener, path })
@@ -103,8 +121,11 @@ async fn answer(mut stream: UnixStream, desk: PairingDesk) {
 async fn decide(line: &str, desk: &PairingDesk) -> Reply {
     match serde_json::from_str(line) {
         Ok(Request::Pair { pin, name }) => match desk.tell_pin(&pin, name).await {
-            Ok(told) => Reply::Told { name: told.name, address: told.address.to_string() },
-            Err(_) => Reply::NobodyWaits,
+            Ok(told) => {
+                Reply::Told { name: told.name, address: told.address.to_string(), others: told.others }
+            }
+            Err(NotTold::NobodyWaits) => Reply::NobodyWaits,
+            Err(used @ NotTold::PinUsed { .. }) => Reply::Refused { reason: used.to_string() },
         },
         Err(error) => Reply::Refused { reason: error.to_string() },
     }
@@ -134,4 +155,20 @@ pub async fn ask(state_dir: &Path, request: &Request) -> anyhow::Result<Reply> {
         bail!("the host ended before it answered");
     }
     Ok(serde_json::from_str(&answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let socket = AdminSocket::bind(folder.path()).unwrap();
+            let mode = std::fs::metadata(&socket.path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            UnixStream::connect(&socket.path).await.unwrap();
+        }
+    }
 }

@@ -62,13 +62,14 @@ fn phases_out_of_order_pair_nobody() {
     for order in ["secret", "challenge", "response,secret", "challenge,response,secret", "not_hex"] {
         refused(&host, order, None);
     }
-    for order in [
-        "certificate,secret",
-        "certificate,response",
-        "certificate,challenge,secret",
-        "certificate,short_challenge",
+    // A PIN that paired nobody is told nobody else.
+    for (pin, order) in [
+        ("1001", "certificate,secret"),
+        ("1002", "certificate,response"),
+        ("1003", "certificate,challenge,secret"),
+        ("1004", "certificate,short_challenge"),
     ] {
-        refused(&host, order, Some("1234"));
+        refused(&host, order, Some(pin));
     }
     // The right order, and a phase that is sent twice: what was paired stays paired, nothing pairs again.
     let device = Client::new(&host);
@@ -82,7 +83,7 @@ fn phases_out_of_order_pair_nobody() {
 /// Nothing of `order` ends in a pairing.
 fn refused(host: &Host, order: &str, pin: Option<&str>) {
     let device = Client::new(host);
-    let phases = device.start(&["phases", "--order", order]);
+    let phases = device.start(&["phases", "--pin", pin.unwrap_or("1234"), "--order", order]);
     if let Some(pin) = pin {
         host.tell_pin(pin, None);
     }

@@ -1,5 +1,8 @@
 //! Where clients that want to pair wait for their PIN, and go on once they have it.
 
+use super::guests::neighbourhood;
+use super::herald::Herald;
+use super::pins::SpentPins;
 use crate::identity::{Clients, Fingerprint, Identity};
 use crate::protocol::pairing::{Answer, Certificate, Nonces, Pairing, PairingError, Step};
 use std::collections::HashMap;
@@ -18,9 +21,7 @@ pub(super) struct Patience {
 }
 
 const PATIENCE: Patience = Patience { pin: Duration::from_secs(5 * 60), phase: Duration::from_secs(10) };
-/// Least time between two log lines that say that a client waits.
-const TELL_INTERVAL: Duration = Duration::from_millis(500);
-/// Most clients that wait at once, all together and from one address.
+/// Most clients that wait at once, all together and from one neighbourhood.
 const MOST_WAITING: usize = 16;
 const MOST_WAITING_HERE: usize = 4;
 
@@ -36,15 +37,25 @@ pub struct Waiting {
 /// The client that was told the PIN.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Told {
-    /// The name that it gets if the PIN is right.
+    /// The name that it gets if the PIN is right, and no other client takes the name first.
     pub name: String,
     pub fingerprint: Fingerprint,
     pub address: IpAddr,
+    /// How many clients besides it wait for a PIN.
+    pub others: usize,
 }
 
+/// Why no client was told the PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no client waits for a PIN")]
-pub struct NobodyWaits;
+pub enum NotTold {
+    #[error("no client waits for a PIN")]
+    NobodyWaits,
+    #[error(
+        "this PIN was already told to the client at {address}, which did not pair with it: begin again in Moonlight \
+         for a new PIN"
+    )]
+    PinUsed { address: IpAddr },
+}
 
 /// Why phase 1 ended without the host's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +66,8 @@ pub(super) enum NoPin {
     NobodyCame,
     #[error("the client began anew")]
     Replaced,
+    #[error("the host ends: try again once it runs")]
+    HostEnds,
 }
 
 /// Why a later phase ended the pairing.
@@ -91,8 +104,8 @@ struct Desk {
 #[derive(Default)]
 struct Book {
     next_number: u64,
-    /// When the owner was last told that a client waits.
-    last_told: Option<Instant>,
+    herald: Herald,
+    spent_pins: SpentPins,
     /// Phase 1, oldest first.
     waiting: Vec<Visitor>,
     /// Phases 2 to 4. Their requests name the caller alone, so there is room for one pairing of each.
@@ -115,7 +128,7 @@ struct Pin {
 struct UnderWay {
     pairing: Pairing,
     fingerprint: Fingerprint,
-    name: String,
+    pin: Pin,
     until: Instant,
 }
 
@@ -141,21 +154,22 @@ impl PairingDesk {
     }
 
     /// Tells the oldest waiting client the PIN. The default name is `client-` and 8 hex digits of its fingerprint.
-    pub async fn tell_pin(&self, pin: &str, name: Option<String>) -> Result<Told, NobodyWaits> {
+    pub async fn tell_pin(&self, pin: &str, name: Option<String>) -> Result<Told, NotTold> {
+        let now = Instant::now();
         let mut book = self.desk.book();
         while !book.waiting.is_empty() {
-            let visitor = book.waiting.remove(0);
-            let name = name.clone().unwrap_or_else(|| visitor.fingerprint.default_name());
-            let told = Told {
-                name: name.clone(),
-                fingerprint: visitor.fingerprint,
-                address: visitor.caller.address,
-            };
-            if visitor.pin.send(Pin { digits: pin.to_owned(), name }).is_ok() {
-                return Ok(told);
+            if let Some(address) = book.spent_pins.told_to(pin, now) {
+                return Err(NotTold::PinUsed { address });
+            }
+            let Visitor { caller: Caller { address, .. }, fingerprint, pin: wants, .. } =
+                book.waiting.remove(0);
+            let name = self.desk.clients.name_for(name.as_deref().unwrap_or_default(), &fingerprint);
+            if wants.send(Pin { digits: pin.to_owned(), name: name.clone() }).is_ok() {
+                book.spent_pins.spend(pin, address, now);
+                return Ok(Told { name, fingerprint, address, others: book.waiting.len() });
             }
         }
-        Err(NobodyWaits)
+        Err(NotTold::NobodyWaits)
     }
 
     /// Phase 1: returns once the PIN is known. A caller that hangs up drops this future and is forgotten.
@@ -174,17 +188,15 @@ impl PairingDesk {
         let pin = pin.map_err(|_| NoPin::Replaced)?;
         let nonces = Nonces { secret: random(), challenge: random() };
         let pairing = Pairing::new(certificate, salt, &pin.digits, nonces);
-        self.desk
-            .go_on(caller, UnderWay { pairing, fingerprint, name: pin.name, until: Instant::now() })
-            .await;
+        self.desk.go_on(caller, UnderWay { pairing, fingerprint, pin, until: Instant::now() }).await;
         Ok(())
     }
 
     /// Phases 2 to 4. An error ends the pairing.
     pub(super) async fn step(&self, caller: &Caller, step: Step) -> Result<Answer, NotPaired> {
         let (answer, over) = self.desk.step(caller, step)?;
-        if let Some(UnderWay { pairing, name, .. }) = over {
-            self.desk.keep(name, pairing.client().clone()).await?;
+        if let Some(UnderWay { pairing, pin, .. }) = over {
+            self.desk.keep(pin.name, pairing.client().clone()).await?;
         }
         Ok(answer)
     }
@@ -192,9 +204,9 @@ impl PairingDesk {
     /// The caller gave up between two phases.
     pub(super) fn forget(&self, caller: &Caller) {
         let left = self.desk.book().under_way.remove(caller);
-        if let Some(UnderWay { name, .. }) = left {
+        if let Some(UnderWay { pin, .. }) = left {
             self.desk.freed.notify_waiters();
-            tracing::info!(client = %name, address = %caller.address, "the client gave up: was the PIN right?");
+            tracing::info!(client = %pin.name, address = %caller.address, "the client gave up: was the PIN right?");
         }
     }
 }
@@ -204,16 +216,17 @@ impl Desk {
         self.book.lock().expect("no panic while it is held")
     }
 
-    /// Strangers can begin as often as they like, so not everyone is worth a line.
     fn tell_the_owner(&self, caller: &Caller, fingerprint: Fingerprint) {
         let (client, address) = (fingerprint.default_name(), caller.address);
-        let now = Instant::now();
-        let mut book = self.book();
-        if book.last_told.is_none_or(|last| now.duration_since(last) >= TELL_INTERVAL) {
-            book.last_told = Some(now);
-            tracing::info!(%client, %address, "a client waits for its PIN: moonpipe pair PIN");
-        } else {
-            tracing::debug!(%client, %address, "a client waits for its PIN");
+        let worth_a_line = self.book().herald.hear(neighbourhood(address), Instant::now());
+        match worth_a_line {
+            Some(0) => tracing::info!(%client, %address, "a client waits for its PIN: moonpipe pair PIN"),
+            Some(unsaid) => tracing::info!(
+                %client,
+                %address,
+                "a client waits for its PIN: moonpipe pair PIN ({unsaid} came from there since the last such line)"
+            ),
+            None => tracing::debug!(%client, %address, "a client waits for its PIN"),
         }
     }
 
@@ -253,8 +266,11 @@ impl Desk {
             return answer.map(|answer| (answer, None));
         }
         self.freed.notify_waiters();
+        if answer == Ok(Answer::Paired) {
+            book.spent_pins.has_paired(&under_way.pin.digits);
+        }
         if let Err(e) = &answer {
-            tracing::info!(client = %under_way.name, address = %caller.address, "pairing failed: {e}");
+            tracing::info!(client = %under_way.pin.name, address = %caller.address, "pairing failed: {e}");
         }
         answer.map(|answer| (answer, Some(under_way)))
     }
@@ -285,7 +301,8 @@ impl Book {
         let now = Instant::now();
         self.waiting.retain(|v| v.caller != caller || v.fingerprint != fingerprint);
         self.under_way.retain(|c, u| now < u.until && (*c != caller || u.fingerprint != fingerprint));
-        let here = self.waiting.iter().filter(|v| v.caller.address == caller.address).count();
+        let home = neighbourhood(caller.address);
+        let here = self.waiting.iter().filter(|v| neighbourhood(v.caller.address) == home).count();
         if self.waiting.len() >= MOST_WAITING || here >= MOST_WAITING_HERE {
             return Err(NoPin::TooMany);
         }
@@ -313,4 +330,22 @@ fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_has_room_for_four() {
+        let mut book = Book::default();
+        let mut enter = |address: &str, number: u8| {
+            let caller = Caller { unique_id: "1".into(), address: address.parse().unwrap() };
+            book.enter(caller, Fingerprint([number; 32])).is_ok()
+        };
+        assert!((0..4).all(|n| enter(&format!("2001:db8::{n}"), n)));
+        assert!(!enter("2001:db8::5", 5));
+        assert!(enter("2001:db8:0:1::5", 5));
+        assert!(enter("192.0.2.1", 6));
+    }
 }

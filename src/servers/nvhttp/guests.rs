@@ -95,7 +95,7 @@ impl<T> Guests<T> {
 }
 
 /// Those who can pick each other's addresses count as one: an IPv6 network is a /64.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 => v4,

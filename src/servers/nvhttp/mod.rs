@@ -5,13 +5,15 @@ mod connection;
 mod contract;
 mod desk;
 mod guests;
+mod herald;
 mod noise;
+mod pins;
 mod routes;
 #[cfg(test)]
 mod tests;
 
 pub use contract::{App, HostOffer, LaunchRequest, Launched, PlayerSessions, Refusal};
-pub use desk::{NobodyWaits, PairingDesk, Told, Waiting};
+pub use desk::{NotTold, PairingDesk, Told, Waiting};
 
 use crate::identity::{Clients, Identity};
 use crate::servers::tls;

@@ -127,7 +127,7 @@ async fn pair(house: &House, guest: Guest, query: &Query, trusted: bool) -> Stri
         Ok(PairRequest::GetServerCertificate { salt, certificate }) => {
             let known = tokio::select! {
                 known = desk.get_server_certificate(caller(guest, query), salt, certificate) => known,
-                () = house.stop.cancelled() => Err(NoPin::NobodyCame),
+                () = house.stop.cancelled() => Err(NoPin::HostEnds),
             };
             match known {
                 Ok(()) => {
@@ -139,6 +139,7 @@ async fn pair(house: &House, guest: Guest, query: &Query, trusted: bool) -> Stri
                     house.noise.heard(Kind::Crowd, guest.peer, NoPin::TooMany);
                     Answer::ok().field("paired", 1).finish()
                 }
+                Err(NoPin::HostEnds) => not_paired(503, &NoPin::HostEnds.to_string()),
                 Err(e) => not_paired(400, &e.to_string()),
             }
         }
@@ -172,19 +173,23 @@ fn not_paired(status_code: u16, message: &str) -> String {
     Answer::failed(status_code, message).field("paired", 0).finish()
 }
 
-async fn unpair(house: &House, client: Fingerprint) -> String {
+async fn unpair(house: &Arc<House>, client: Fingerprint) -> String {
+    match to_the_end(house, move |house| async move { forget(&house, client).await }).await {
+        Ok(()) => Answer::ok().finish(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// Once it is a stranger it can start nothing more, so what it left running ends after that.
+async fn forget(house: &House, client: Fingerprint) -> Result<(), Refusal> {
     let clients = house.nvhttp.clients.clone();
     let forgotten = tokio::task::spawn_blocking(move || clients.forget(&client)).await;
-    match forgotten.expect("forgetting a client does not panic") {
-        Ok(_) => {
-            tracing::info!(client = %client.default_name(), "unpaired by the client itself");
-            Answer::ok().finish()
-        }
-        Err(e) => {
-            tracing::warn!("a client stays paired against its will: {e:#}");
-            Answer::failed(500, "The host cannot change its list of clients").finish()
-        }
+    if let Err(e) = forgotten.expect("forgetting a client does not panic") {
+        tracing::warn!("a client stays paired against its will: {e:#}");
+        return Err(Refusal::new(500, "The host cannot change its list of clients"));
     }
+    tracing::info!(client = %client.default_name(), "unpaired by the client itself");
+    house.nvhttp.sessions.cancel(&client).await
 }
 
 async fn launch(house: &Arc<House>, guest: Guest, client: Fingerprint, query: &Query) -> String {

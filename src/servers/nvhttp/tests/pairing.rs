@@ -51,7 +51,7 @@ async fn pair(bench: &Bench, client: &FakeClient, pin: &str, name: Option<&str>)
 async fn the_right_pin_pairs() {
     let (bench, client) = (Bench::start().await, FakeClient::generate());
     assert!(!is_paired(&bench, &client).await);
-    assert_eq!(bench.desk.tell_pin("1234", None).await, Err(NobodyWaits));
+    assert_eq!(bench.desk.tell_pin("1234", None).await, Err(NotTold::NobodyWaits));
     let asked = ask(&bench, &client);
     bench.until_waiting(1).await;
     let fingerprint = Fingerprint::of(client.certificate.der());
@@ -81,6 +81,49 @@ async fn a_wrong_pin_does_not_pair_and_may_be_tried_again() {
     assert!(!is_paired(&bench, &client).await);
     pair(&bench, &client, "1234", None).await;
     assert!(is_paired(&bench, &client).await);
+}
+
+#[tokio::test]
+async fn a_pin_that_a_stranger_learned_lets_nobody_in() {
+    let (bench, thief, client) = (Bench::start().await, FakeClient::generate(), FakeClient::generate());
+    let asked = ask(&bench, &thief);
+    bench.until_waiting(1).await;
+    let client_asked = ask(&bench, &client);
+    bench.until_waiting(2).await;
+    // The owner types what the real client shows, and the one who came first is told.
+    let told = bench.desk.tell_pin("1234", None).await.unwrap();
+    assert_eq!((told.fingerprint, told.others), (Fingerprint::of(thief.certificate.der()), 1));
+    asked.await.unwrap();
+    bench.get(&format!("/unpair?{ID}")).await;
+    let again = ask(&bench, &thief);
+    bench.until_waiting(2).await;
+    let address = "127.0.0.1".parse().unwrap();
+    assert_eq!(bench.desk.tell_pin("1234", None).await, Err(NotTold::PinUsed { address }));
+    assert_eq!(bench.desk.waiting().len(), 2, "nobody was told");
+    again.abort();
+    client_asked.abort();
+    bench.until_waiting(0).await;
+    // What paired may be told again: a client may show it by chance.
+    for client in [&client, &FakeClient::generate()] {
+        pair(&bench, client, "4711", None).await;
+    }
+}
+
+#[tokio::test]
+async fn the_owner_is_told_the_name_that_is_stored() {
+    let bench = Bench::start().await;
+    bench.clients.add("sofa", FakeClient::generate().certificate.der()).unwrap();
+    for (wish, stored) in [("sofa", "sofa-2"), (" bed\n", "bed")] {
+        let client = FakeClient::generate();
+        let asked = ask(&bench, &client);
+        bench.until_waiting(1).await;
+        assert_eq!(bench.desk.tell_pin("1234", Some(wish.into())).await.unwrap().name, stored);
+        asked.await.unwrap();
+        assert!(two_phases(&bench, &client, "1234").await);
+        last_phase(&bench, &client).await;
+        let stands = bench.clients.find(&Fingerprint::of(client.certificate.der())).unwrap();
+        assert_eq!(stands.name, stored);
+    }
 }
 
 #[tokio::test]
@@ -202,7 +245,9 @@ async fn a_fifth_client_of_one_address_is_told_that_another_one_pairs() {
     assert_eq!((fifth.code(), fifth.field("paired"), fifth.field("plaincert")), (200, Some("1"), None));
     bench.end().await;
     for asked in asked {
-        assert_eq!(asked.await.unwrap().code(), 400, "those who wait are told when the host ends");
+        let reply = asked.await.unwrap();
+        assert_eq!((reply.code(), reply.field("paired")), (503, Some("0")), "told that the host ends");
+        assert!(reply.xml().contains("the host ends"), "{}", reply.xml());
     }
 }
 
@@ -214,6 +259,9 @@ async fn a_removed_client_is_a_stranger_at_once() {
     bench.clients.remove("sofa").unwrap();
     assert!(!is_paired(&bench, &client).await);
     bench.clients.add("sofa", client.certificate.der()).unwrap();
+    let fingerprint = Fingerprint::of(client.certificate.der());
+    bench.sessions.running.lock().unwrap().insert(fingerprint, 1);
     assert_eq!(bench.get_tls(&TlsClient::new(&client), "/unpair").await.code(), 200);
     assert!(!is_paired(&bench, &client).await);
+    assert_eq!(bench.sessions.running_app(&fingerprint), 0, "what it left running ended with it");
 }
