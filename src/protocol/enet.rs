@@ -9,6 +9,7 @@ const FLAG_COMPRESSED: u16 = 0x4000;
 const PEER_MASK: u16 = 0x0fff;
 const COMMAND_MASK: u8 = 0x0f;
 const CONNECT: u8 = 2;
+const VERIFY_CONNECT: u8 = 3;
 const CONNECT_BYTES: usize = 48;
 
 /// What a datagram says about itself; nothing of it is proven.
@@ -57,13 +58,30 @@ impl<'a> Commands<'a> {
     }
 }
 
+/// The slots of the host that a datagram to a client offers: how it answers a connect.
+pub fn offered_slots(datagram: &[u8]) -> impl Iterator<Item = u16> {
+    let mut rest = match parse(datagram) {
+        Some(Datagram::Peer { commands, .. }) => commands.0,
+        _ => &[],
+    };
+    std::iter::from_fn(move || {
+        loop {
+            let command = rest;
+            (_, rest) = next_command(command)?;
+            if command[0] & COMMAND_MASK == VERIFY_CONNECT {
+                return be16(command, 4);
+            }
+        }
+    })
+}
+
 /// The message in the first command, if it holds one, and what follows the command.
 fn next_command(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     // Bytes of each command, and where those with data say how much follows.
     let (fixed, length_at, whole) = match bytes.first()? & COMMAND_MASK {
         1 | 4 => (8, None, false),
         CONNECT => (CONNECT_BYTES, None, false),
-        3 => (44, None, false),
+        VERIFY_CONNECT => (44, None, false),
         5 => (4, None, false),
         6 => (6, Some(4), true),
         7 | 9 => (8, Some(6), true),
@@ -119,12 +137,23 @@ mod tests {
         assert_eq!(messages, [&b"hi"[..], b"you", b"!"]);
     }
 
+    #[test]
+    fn an_answer_to_a_connect_offers_a_slot() {
+        let mut verify = vec![0x83, 0xff, 0, 1, 0, 7];
+        verify.resize(44, 0);
+        let datagram =
+            [&[0x80, 0, 0, 1][..], &[1, 0, 0, 0, 0, 0, 0, 0], &verify, &[0x85, 0xff, 0, 2]].concat();
+        assert_eq!(offered_slots(&datagram).collect::<Vec<_>>(), [7]);
+        assert_eq!(offered_slots(&datagram[..20]).count(), 0);
+    }
+
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Some(Datagram::Peer { commands, .. }) = parse(&bytes) {
                 prop_assert!(commands.messages().count() <= bytes.len());
             }
+            prop_assert!(offered_slots(&bytes).count() <= bytes.len());
         }
     }
 }

@@ -16,6 +16,8 @@ const MAX_ATTEMPTS: usize = 4;
 pub struct Gate {
     /// Connect data → connects under way.
     waiting: HashMap<u32, Vec<Attempt>>,
+    /// Slot → to whom ENet offered it last.
+    offered: HashMap<u16, SocketAddr>,
     connected: HashMap<u16, Connected>,
 }
 
@@ -49,13 +51,20 @@ impl Gate {
         self.waiting.remove(&data);
     }
 
+    /// ENet answers a connect from `address`: the handshake in `slot` is that client's alone.
+    pub fn offer(&mut self, slot: u16, address: SocketAddr) {
+        self.offered.insert(slot, address);
+    }
+
     /// The client in `slot` speaks from `address`, with `seal`.
     pub fn occupy(&mut self, slot: u16, address: SocketAddr, seal: ControlSeal) {
+        self.offered.remove(&slot);
         self.connected.insert(slot, Connected { address, seal, window: ReplayWindow::new() });
     }
 
     /// The connection in `slot` is over.
     pub fn vacate(&mut self, slot: u16) {
+        self.offered.remove(&slot);
         self.connected.remove(&slot);
     }
 
@@ -75,7 +84,7 @@ impl Gate {
                 }
                 Some(_) => Err("a datagram that claims to be a client, from elsewhere and without proof"),
                 // The handshake goes on before the connection is reported.
-                None if self.waiting.values().flatten().any(|attempt| attempt.from == from) => Ok(()),
+                None if self.offered.get(&slot) == Some(&from) && attempts(&self.waiting, from) => Ok(()),
                 None => Err("a datagram of no connection"),
             },
         }
@@ -103,6 +112,11 @@ impl Gate {
         }
         Ok(plain)
     }
+}
+
+/// A connect from there is under way.
+fn attempts(waiting: &HashMap<u32, Vec<Attempt>>, from: SocketAddr) -> bool {
+    waiting.values().flatten().any(|attempt| attempt.from == from)
 }
 
 impl Connected {
@@ -138,6 +152,8 @@ mod tests {
         assert!(gate.judge(&connect(1, 5), from(1)).is_err());
         gate.admit(5);
         assert_eq!(gate.judge(&connect(1, 5), from(1)), Ok(()));
+        assert!(gate.judge(&reliable(0, b""), from(1)).is_err(), "ENet has not answered");
+        gate.offer(0, from(1));
         assert_eq!(gate.judge(&reliable(0, b""), from(1)), Ok(()), "the rest of the handshake");
         assert!(gate.judge(&reliable(0, b""), from(2)).is_err());
         for connect_id in 2..=4 {
@@ -147,6 +163,22 @@ mod tests {
         assert_eq!(gate.judge(&connect(1, 5), from(1)), Ok(()), "sent again");
         gate.dismiss(5);
         assert!(gate.judge(&connect(1, 5), from(1)).is_err());
+    }
+
+    #[test]
+    fn nobody_takes_part_in_the_handshake_of_another() {
+        let mut gate = Gate::default();
+        for (data, port) in [(5, 1), (6, 2)] {
+            gate.admit(data.into());
+            assert_eq!(gate.judge(&connect(1, data), from(port)), Ok(()));
+            gate.offer(port - 1, from(port));
+        }
+        assert_eq!(gate.judge(&reliable(0, b""), from(1)), Ok(()));
+        assert_eq!(gate.judge(&reliable(1, b""), from(2)), Ok(()));
+        assert!(gate.judge(&reliable(0, b""), from(2)).is_err());
+        assert!(gate.judge(&reliable(1, b""), from(1)).is_err());
+        gate.dismiss(5);
+        assert!(gate.judge(&reliable(0, b""), from(1)).is_err(), "its session is gone");
     }
 
     #[test]

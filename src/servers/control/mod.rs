@@ -10,6 +10,7 @@ use crate::protocol::seal::ControlSeal;
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
@@ -42,7 +43,7 @@ impl ControlServer {
         woken.set_nonblocking(true)?;
         let (sender, commands) = std_mpsc::channel();
         let worker = Worker::new(socket, woken, commands, silence)?;
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || worker.run())?;
+        let thread = std::thread::Builder::new().name("control".into()).spawn(move || run(worker))?;
         let mailbox = Mailbox { sender, wake: Arc::new(wake) };
         Ok(Self { mailbox, next_id: AtomicU64::new(0), thread: Some(thread) })
     }
@@ -61,9 +62,14 @@ impl ControlServer {
     pub fn stop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.mailbox.put(Command::Stop);
-        if thread.join().is_err() {
-            tracing::error!("the control thread panicked");
-        }
+        thread.join().expect("panics end in `run`");
+    }
+}
+
+/// A panic ends every connection: sessions hear it from their events.
+fn run(worker: Worker) {
+    if catch_unwind(AssertUnwindSafe(|| worker.run())).is_err() {
+        tracing::error!("the control thread panicked: no client can be heard until the host is started anew");
     }
 }
 

@@ -1,5 +1,6 @@
 //! ENet's socket: both IP versions, answers from the address that was asked, nothing past the gate.
 
+use crate::protocol::enet;
 use crate::servers::control::gate::Gate;
 use crate::servers::noise::Noise;
 use crate::servers::udp;
@@ -45,6 +46,7 @@ impl rusty_enet::Socket for ControlSocket {
 
     /// An error would end the service of everybody: what concerns one client is left to its timeout.
     fn send(&mut self, route: Route, datagram: &[u8]) -> Result<usize, io::Error> {
+        enet::offered_slots(datagram).for_each(|slot| self.gate.offer(slot, route.peer));
         Ok(udp::send(&self.socket, datagram, route.peer, route.local).unwrap_or_else(|error| {
             tracing::debug!(peer = %route.peer, "sending control: {error}");
             0

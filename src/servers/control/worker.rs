@@ -22,6 +22,8 @@ const MAX_PEERS: usize = 64;
 const CHANNELS: usize = 48;
 /// ENet resends by its own clock, which stands still between two calls.
 const TICK: Duration = Duration::from_millis(5);
+/// Events after which commands get their turn, so that a client that never pauses delays nobody.
+const EVENTS_A_TURN: usize = 256;
 /// A client that was told goodbye often just leaves: its slot waits no longer for a last word.
 const LINGER: Duration = Duration::from_secs(2);
 /// The same for a host that stops.
@@ -100,10 +102,14 @@ impl Worker {
 
     pub fn run(mut self) {
         while self.obey() {
-            self.service();
+            let more = self.service();
             self.give_up(Instant::now());
             let idle = self.host.peers().all(|peer| peer.state() == PeerState::Disconnected);
-            self.wait(if idle { None } else { Some(TICK) });
+            match (more, idle) {
+                (true, _) => self.wait(Some(Duration::ZERO)),
+                (false, false) => self.wait(Some(TICK)),
+                (false, true) => self.wait(None),
+            }
         }
         self.say_goodbye();
     }
@@ -186,19 +192,23 @@ impl Worker {
         self.clients.iter().find(|(_, client)| client.slot == Some(slot)).map(|(id, _)| *id)
     }
 
-    /// Lets ENet receive, send, resend and time out until nothing is left to report.
-    fn service(&mut self) {
-        loop {
+    /// Lets ENet receive, send, resend and time out; `true` if there may be more to report.
+    fn service(&mut self) -> bool {
+        for _ in 0..EVENTS_A_TURN {
             match self.host.service() {
                 Ok(Some(event)) => match event.no_ref() {
                     EventNoRef::Connect { peer, data } => self.connected(peer, data),
                     EventNoRef::Receive { peer, packet, .. } => self.received(peer, packet.data()),
                     EventNoRef::Disconnect { peer, .. } => self.gone(peer),
                 },
-                Ok(None) => return,
-                Err(error) => return tracing::debug!("control: {error}"),
+                Ok(None) => return false,
+                Err(error) => {
+                    tracing::debug!("control: {error}");
+                    return false;
+                }
             }
         }
+        true
     }
 
     fn connected(&mut self, slot: PeerID, data: u32) {
