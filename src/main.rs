@@ -79,7 +79,7 @@ fn overridden(
 }
 
 fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
-    memory::share_heaps();
+    memory::share_heap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("moonpipe-async")

@@ -1,14 +1,15 @@
 //! What the allocator keeps.
 //!
-//! Every session has threads of its own, and glibc gives each new thread one of many heaps, in which little of what a
-//! session frees can be used by the next: the process would grow with every player, up to some hundred megabytes.
+//! Every session has threads of its own, and glibc gives new threads heaps of their own, in which the next session can
+//! use little of what the last one freed: the process would grow with every player, up to some hundred megabytes.
 
-/// Two heaps for all threads: one a core would do no better at some hundred allocations a second.
-pub fn share_heaps() {
+/// One heap for all threads. Little is allocated on the way of a frame, so that they seldom meet there; and only of its
+/// first heap glibc gives back the free end.
+pub fn share_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt only sets a number in the allocator.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
