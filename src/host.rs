@@ -6,12 +6,12 @@ use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
 use crate::pipeline::description::{AudioDescription, CaptureDescription, Describes, SendDescription};
 use crate::pipeline::library::Library;
+use crate::protocol::ports::Ports;
 use crate::servers::admin::AdminSocket;
 use crate::servers::control::ControlServer;
 use crate::servers::discovery::Discovery;
 use crate::servers::media::{MediaKind, MediaSocket};
 use crate::servers::nvhttp::{self, App, HostOffer, Listeners, NvHttp, PairingDesk};
-use crate::servers::ports::Ports;
 use crate::servers::{rtsp, tcp, udp};
 use crate::session::{Captures, Equipment, Sessions};
 use anyhow::{Context, bail};
@@ -71,6 +71,11 @@ struct Host {
 impl Host {
     async fn start(places: &Places, settings: &Settings) -> anyhow::Result<Self> {
         let lock = StateLock::take(&places.state_dir)?;
+        match files::sweep(&places.state_dir) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!("{count} half-written files of a host that was killed are gone"),
+            Err(error) => tracing::warn!("cannot tidy {}: {error}", places.state_dir.display()),
+        }
         let sockets = Sockets::bind(settings.ports)?;
         let identity = Arc::new(Identity::load_or_create(&places.state_dir)?);
         let clients = Clients::load(&places.state_dir)?;

@@ -9,7 +9,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("listing", &["pipeline"]),
     ("host", &["servers", "session", "pipeline", "identity"]),
-    ("servers", &["session", "identity"]),
+    ("servers", &["identity"]),
     ("session", &["servers", "pipeline", "desktop", "identity"]),
     ("pipeline", &["desktop"]),
     ("desktop", &[]),
@@ -61,8 +61,7 @@ fn imported(code: &str) -> BTreeSet<String> {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
     };
     let mut found = BTreeSet::new();
-    // Port numbers are plain arithmetic; they stand beside the sockets that use them.
-    for rest in code.replace("crate::servers::ports", "").split("crate::").skip(1) {
+    for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
             Some(list) => found.extend(top_level_names(list)),
             None => _ = found.insert(name(rest)),

@@ -5,7 +5,7 @@ mod settings;
 
 pub use settings::{SendSettings, Settings};
 
-use crate::servers::ports::Ports;
+use crate::protocol::ports::Ports;
 use std::path::{Path, PathBuf};
 
 /// The default file as it ships, with a comment for every key.

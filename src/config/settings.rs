@@ -1,7 +1,7 @@
 //! The configuration as meant: every value inside its range. The defaults live here and nowhere else.
 
 use super::file;
-use crate::servers::ports::Ports;
+use crate::protocol::ports::Ports;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 

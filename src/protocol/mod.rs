@@ -5,5 +5,6 @@ pub mod enet;
 pub mod nvhttp;
 pub mod pairing;
 pub mod params;
+pub mod ports;
 pub mod rtsp;
 pub mod seal;

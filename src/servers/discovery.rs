@@ -51,8 +51,11 @@ fn service(name: &str, http_port: u16) -> anyhow::Result<ServiceInfo> {
 
 /// Free text, but for dots, at which some clients cut it.
 fn instance(name: &str, http_port: u16) -> String {
-    let suffix =
-        if http_port == super::ports::Ports::DEFAULT_BASE { String::new() } else { format!(" {http_port}") };
+    let suffix = if http_port == crate::protocol::ports::Ports::DEFAULT_BASE {
+        String::new()
+    } else {
+        format!(" {http_port}")
+    };
     let name: String = name.chars().map(|c| if c == '.' || c.is_control() { '-' } else { c }).collect();
     let end = name.floor_char_boundary(LABEL_BYTES - suffix.len());
     let name = name[..end].trim();

@@ -1,4 +1,4 @@
-//! Every socket of the host. What is said on them is decided in [`crate::protocol`] and [`crate::session`].
+//! Every socket of the host. What is said on them is decided in [`crate::protocol`] and by the sessions.
 
 pub mod admin;
 pub mod control;
@@ -6,7 +6,6 @@ pub mod discovery;
 pub mod media;
 pub mod noise;
 pub mod nvhttp;
-pub mod ports;
 pub mod rtsp;
 pub mod tcp;
 pub mod tls;

@@ -2,7 +2,7 @@
 
 use crate::identity::Fingerprint;
 use crate::protocol::params::{Codec, SessionKey};
-use crate::servers::ports::Ports;
+use crate::protocol::ports::Ports;
 use crate::servers::rtsp::BoxFuture;
 use std::net::SocketAddr;
 

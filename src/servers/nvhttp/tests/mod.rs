@@ -94,7 +94,7 @@ fn offer() -> HostOffer {
     HostOffer {
         name: "den".into(),
         codecs: vec![Codec::H264, Codec::Av1],
-        ports: crate::servers::ports::Ports::from_base(47989).unwrap(),
+        ports: crate::protocol::ports::Ports::from_base(47989).unwrap(),
         apps: vec![App { id: 1, title: "Desktop".into() }],
     }
 }
