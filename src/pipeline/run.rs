@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -62,11 +62,35 @@ pub enum StreamEvent {
     PeerGone,
 }
 
-/// A pipeline whose state changes run on a thread of their own: some elements block for half a minute.
+/// A pipeline whose state changes run on threads of their own: some elements block for half a minute.
 pub(super) struct Runner {
     pub pipeline: gst::Pipeline,
     /// Whose pipeline it is, for messages and thread names: `capture`, `video`, `audio`.
     what: &'static str,
+    order: Arc<Order>,
+    /// The first error on the bus.
+    fault: Arc<OnceLock<String>>,
+}
+
+/// Makes state changes follow one another, and nothing start once a stop was asked for: however late the thread of a
+/// start gets its turn, the pipeline ends up stopped.
+#[derive(Default)]
+struct Order {
+    turn: Mutex<()>,
+    started: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Order {
+    /// Runs on a state thread and may block.
+    fn change(&self, pipeline: &gst::Pipeline, state: gst::State) -> anyhow::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if state != gst::State::Null && self.stopped.load(Ordering::Acquire) {
+            bail!("it was stopped before");
+        }
+        pipeline.set_state(state)?;
+        Ok(())
+    }
 }
 
 /// Longest a pipeline may take to start.
@@ -76,13 +100,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 impl Runner {
     pub fn new(what: &'static str, pipeline: gst::Pipeline) -> Self {
-        Self { pipeline, what }
+        Self { pipeline, what, order: Arc::default(), fault: Arc::default() }
     }
 
     /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
     pub fn watch(&self, report: impl Fn(StreamEvent) + Send + Sync + 'static) {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
-        let what = self.what;
+        let (what, fault) = (self.what, self.fault.clone());
         bus.set_sync_handler(move |_, message| {
             if let gst::MessageView::StreamStatus(status) = message.view()
                 && status.get().0 == gst::StreamStatusType::Enter
@@ -91,6 +115,9 @@ impl Runner {
                 priority::raise(&status.get().1.name());
             }
             if let Some(event) = event_of(what, message) {
+                if let StreamEvent::Failed(reason) = &event {
+                    let _ = fault.set(reason.clone());
+                }
                 report(event);
             }
             gst::BusSyncReply::Drop
@@ -98,38 +125,46 @@ impl Runner {
     }
 
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.order.started.store(true, Ordering::Release);
         self.change(gst::State::Playing, START_LIMIT).await
     }
 
     /// Stops it and waits until every thread of it has ended.
     pub async fn stop(&self) {
+        self.order.stopped.store(true, Ordering::Release);
         if let Err(error) = self.change(gst::State::Null, STOP_LIMIT).await {
             tracing::warn!("{error:#}");
         }
     }
 
     async fn change(&self, state: gst::State, limit: Duration) -> anyhow::Result<()> {
-        let (what, pipeline) = (self.what, self.pipeline.clone());
+        let (what, pipeline, order) = (self.what, self.pipeline.clone(), self.order.clone());
         let (done, finished) = oneshot::channel();
         std::thread::Builder::new().name(format!("{what}-state")).spawn(move || {
-            let result = pipeline.set_state(state).map(|_| ());
+            let result = order.change(&pipeline, state);
             drop(pipeline);
             let _ = done.send(result);
         })?;
-        match tokio::time::timeout(limit, finished).await {
-            Ok(Ok(result)) => result.with_context(|| format!("the {what} pipeline does not go to {state:?}")),
-            Ok(Err(_)) => bail!("the {what} pipeline's state change was lost"),
-            Err(_) => bail!("the {what} pipeline did not go to {state:?} within {} s", limit.as_secs()),
-        }
+        let result = match tokio::time::timeout(limit, finished).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(anyhow::anyhow!("its thread ended early")),
+            Err(_) => Err(anyhow::anyhow!("it takes longer than {} s", limit.as_secs())),
+        };
+        // What an element said of its failure says more than that it failed.
+        let said = self.fault.get().filter(|_| state != gst::State::Null);
+        result
+            .map_err(|error| said.map_or(error, |fault| anyhow::anyhow!("{fault}")))
+            .with_context(|| format!("the {what} pipeline does not go to {state:?}"))
     }
 }
 
 impl Drop for Runner {
     /// For pipelines that nobody stopped; after `stop` it has nothing to do.
     fn drop(&mut self) {
-        if self.pipeline.current_state() != gst::State::Null {
-            let pipeline = self.pipeline.clone();
-            let stop = move || pipeline.set_state(gst::State::Null).is_ok();
+        let stopped = self.order.stopped.swap(true, Ordering::AcqRel);
+        if self.order.started.load(Ordering::Acquire) && !stopped {
+            let (pipeline, order) = (self.pipeline.clone(), self.order.clone());
+            let stop = move || drop(order.change(&pipeline, gst::State::Null));
             let _ = std::thread::Builder::new().name(format!("{}-state", self.what)).spawn(stop);
         }
     }
@@ -230,6 +265,28 @@ pub(super) fn parse(text: &str) -> anyhow::Result<gst::Pipeline> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn runner(text: &str) -> Runner {
+        init().unwrap();
+        let runner = Runner::new("video", parse(text).unwrap());
+        runner.watch(|_| ());
+        runner
+    }
+
+    #[tokio::test]
+    async fn why_a_pipeline_does_not_start_is_told() {
+        let runner = runner("filesrc name=source location=/nonexistent ! fakesink");
+        let error = format!("{:#}", runner.start().await.unwrap_err());
+        assert!(error.contains("does not go to Playing: source: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_was_stopped_does_not_start_any_more() {
+        let runner = runner("videotestsrc ! fakesink");
+        runner.stop().await;
+        assert!(runner.start().await.is_err());
+        assert_eq!(runner.pipeline.current_state(), gst::State::Null);
+    }
 
     #[test]
     fn addresses_are_written_as_the_client_would() {
