@@ -148,6 +148,13 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
             2,
             "name=packetizer",
         ),
+        (
+            "send/elsewhere.toml",
+            "media = \"audio\"\nlaunch = \"gamestreamaudiopay name=packetizer ! udpsink name=sender\"\n"
+                .into(),
+            2,
+            "element udpsink, named sender, has no property fd",
+        ),
         ("audio/broken.toml", "launch = \"audiotestsrc\n".into(), 1, ""),
     ];
     let user = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! Descriptions held against the GStreamer of this machine.
 
 use super::description::{
-    AudioDescription, CaptureDescription, Common, Describes, EncodeDescription, Mode, SendDescription,
+    AudioDescription, CaptureDescription, Common, Describes, EncodeDescription, Media, Mode, SendDescription,
 };
 use super::launch;
 use crate::protocol::params::Fps;
@@ -53,6 +53,19 @@ impl Sample for AudioDescription {
 impl Sample for SendDescription {
     fn sample(&self) -> String {
         format!("fakesrc ! {}", self.common().launch)
+    }
+
+    fn set_later(&self) -> Vec<(&str, &str)> {
+        let packetizer: &'static [&str] = match self.media {
+            Media::Video => &["packet-size", "fec-percentage", "min-fec-packets", "encryption-key"],
+            Media::Audio => &["packet-duration", "encryption-key", "encryption-iv"],
+        };
+        let sender: &'static [&str] = match self.media {
+            Media::Video => &["fd", "host", "port", "source-address", "dscp", "pacing", "link-rate"],
+            Media::Audio => &["fd", "host", "port", "source-address", "dscp"],
+        };
+        let of = |name, properties: &'static [&str]| properties.iter().map(move |property| (name, *property));
+        of("packetizer", packetizer).chain(of("sender", sender)).collect()
     }
 }
 
@@ -107,7 +120,7 @@ fn later_fault<D: Sample>(description: &D, elements: &[launch::Element<'_>]) -> 
 }
 
 /// The class of a factory's elements; none where the factory or its plugin is missing.
-fn class_of(factory: &str) -> Option<glib::object::ClassRef<'static, glib::Object>> {
+pub(super) fn class_of(factory: &str) -> Option<glib::object::ClassRef<'static, glib::Object>> {
     let factory = gst::ElementFactory::find(factory)?.load().ok()?;
     let factory = factory.downcast::<gst::ElementFactory>().ok()?;
     glib::Class::<glib::Object>::from_type(factory.element_type())

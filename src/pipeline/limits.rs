@@ -1,14 +1,12 @@
 //! What an encoder says it can take: asked before anything is built for a client.
 
-use super::description::{EncodeDescription, Mode};
-use super::launch;
+use super::description::{BitrateUnit, EncodeDescription, Mode};
+use super::{check, launch, property};
 use gst::prelude::*;
 
 /// Nothing if the encoder of `description` takes pictures of `mode`, otherwise why not.
 pub fn refusal(description: &EncodeDescription, mode: Mode) -> Option<String> {
-    let elements = launch::elements(&description.common.launch);
-    let factory = elements.iter().find(|element| element.name() == Some("encoder"))?.factory;
-    let factory = gst::ElementFactory::find(factory)?;
+    let factory = gst::ElementFactory::find(encoder(description)?)?;
     let (width, height) = (mode.width as i32, mode.height as i32);
     let fits = factory
         .static_pad_templates()
@@ -16,6 +14,35 @@ pub fn refusal(description: &EncodeDescription, mode: Mode) -> Option<String> {
         .filter(|template| template.direction() == gst::PadDirection::Sink)
         .any(|template| takes(&template.caps(), width, height));
     (!fits).then(|| format!("{} does not encode pictures of {width}x{height}", factory.name()))
+}
+
+/// `kbps`, or what is nearest to it of what the encoder of `description` takes: a launch text with more would leave it
+/// at its default.
+pub fn kbps(description: &EncodeDescription, kbps: u32) -> u32 {
+    let bitrate = &description.bitrate;
+    let class = encoder(description).and_then(check::class_of);
+    let spec = class.and_then(|class| class.find_property(&bitrate.property));
+    let Some(range) = spec.as_ref().and_then(property::range) else { return kbps };
+    let unit = match bitrate.unit {
+        BitrateUnit::KbitPerSecond => 1,
+        BitrateUnit::BitPerSecond => 1000,
+    };
+    let (least, most) = ((range.start() + unit - 1) / unit, range.end() / unit);
+    let fitting = i128::from(kbps).min(most).max(least);
+    let fitting = u32::try_from(fitting).unwrap_or(kbps);
+    if fitting != kbps {
+        tracing::debug!(
+            "{}: {kbps} kbit/s are too many or too few, it gets {fitting}",
+            description.common.name
+        );
+    }
+    fitting
+}
+
+/// Factory of the element that encodes.
+fn encoder(description: &EncodeDescription) -> Option<&str> {
+    let elements = launch::elements(&description.common.launch);
+    elements.into_iter().find(|element| element.name() == Some("encoder")).map(|element| element.factory)
 }
 
 /// Whatever the format and memory.
@@ -27,6 +54,7 @@ fn takes(caps: &gst::Caps, width: i32, height: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::description::Describes;
 
     #[test]
     fn ranges_lists_and_single_values_admit_what_they_hold() {
@@ -39,5 +67,21 @@ mod tests {
         assert!(takes(&range, 8192, 1080));
         assert!(!takes(&range, 8192, 1000));
         assert!(!takes(&range, 4098, 720));
+    }
+
+    #[test]
+    fn bitrates_stay_in_the_range_of_the_encoder() {
+        gst::init().unwrap();
+        let described = |launch: &str, unit: &str| {
+            let toml = format!(
+                "codec = \"h265\"\nbitrate = {{ property = \"bitrate\", unit = \"{unit}\", live = true }}\nlaunch = \"{launch} name=encoder bitrate={{kbps}}\"\n"
+            );
+            EncodeDescription::read("example", "example.toml", &toml).unwrap()
+        };
+        let x265 = described("x265enc", "kbit/s");
+        assert_eq!([0, 1, 20_000, 500_000].map(|n| kbps(&x265, n)), [1, 1, 20_000, 102_400]);
+        let opus = described("opusenc", "bit/s");
+        assert_eq!([1, 100, 5000].map(|n| kbps(&opus, n)), [4, 100, 650]);
+        assert_eq!(kbps(&described("nosuchenc", "bit/s"), 5000), 5000);
     }
 }

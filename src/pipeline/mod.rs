@@ -11,6 +11,7 @@ pub mod library;
 pub mod limits;
 mod priority;
 pub mod probe;
+mod property;
 mod read;
 mod run;
 pub mod video;

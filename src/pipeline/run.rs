@@ -1,7 +1,7 @@
 //! What all pipelines share: GStreamer itself, state changes off the async threads, the bus, and the gate that keeps
 //! a stream shut until its destination is known.
 
-use super::priority;
+use super::{priority, property};
 use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
@@ -235,10 +235,14 @@ impl Gate {
 }
 
 /// Tells `sender` where to send: `source` is the address of ours that the client used.
-pub(super) fn set_destination(sender: &gst::Element, peer: SocketAddr, source: Option<IpAddr>) {
-    sender.set_property("source-address", source.map(|s| s.to_string()).unwrap_or_default());
-    sender.set_property("host", host_text(peer));
-    sender.set_property("port", i32::from(peer.port()));
+pub(super) fn set_destination(
+    sender: &gst::Element,
+    peer: SocketAddr,
+    source: Option<IpAddr>,
+) -> anyhow::Result<()> {
+    property::set(sender, "source-address", source.map(|s| s.to_string()).unwrap_or_default())?;
+    property::set(sender, "host", host_text(peer))?;
+    property::set_number(sender, "port", peer.port())
 }
 
 /// The address as the sender reads it; a link-local one is nothing without its interface.

@@ -1,6 +1,8 @@
 //! The stream of pictures of one session: pace, encode, packetize, send. What is captured comes in through an `appsrc`.
 
-use super::description::{EncodeDescription, Mode, SendDescription};
+use super::description::{Bitrate, EncodeDescription, Mode, SendDescription};
+use super::limits;
+use super::property;
 use super::run::{self, Gate, Runner, StreamEvent};
 use crate::protocol::params::{Codec, ColorSpace, SessionKey, VideoParams};
 use anyhow::{Context, bail};
@@ -68,7 +70,7 @@ pub struct VideoStream {
     encoder: gst::Element,
     packetizer: gst::Element,
     sender: gst::Element,
-    bitrate: super::description::Bitrate,
+    bitrate: Bitrate,
     obeys_key_requests: bool,
     /// Width and height in pixels.
     size: (u32, u32),
@@ -94,8 +96,8 @@ impl VideoStream {
         let (pacer, encoder) = (find("pacer")?, find("encoder")?);
         let (packetizer, sender) = (find("packetizer")?, find("sender")?);
         let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
-        set_packetizer(&packetizer, &spec);
-        set_sender(&sender, &spec.sending, socket.as_fd());
+        set_packetizer(&packetizer, &spec)?;
+        set_sender(&sender, &spec.sending, socket.as_fd())?;
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
         Ok(Self {
@@ -143,7 +145,9 @@ impl VideoStream {
     /// Sends to `peer` from now on, from `source` where the client used that address of ours. The first call opens the
     /// stream with a key frame; later ones follow a client that moved.
     pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) {
-        run::set_destination(&self.sender, peer, source);
+        if let Err(error) = run::set_destination(&self.sender, peer, source) {
+            tracing::warn!("the video goes nowhere: {error:#}");
+        }
         if self.gate.open() {
             self.force_key_unit();
         }
@@ -174,20 +178,22 @@ impl VideoStream {
         });
     }
 
-    /// Changes the encoder's bitrate. False where the description says that it cannot change while it runs.
+    /// Changes the encoder's bitrate, as far as it goes there. False where the description says that it cannot change
+    /// while it runs.
     pub fn set_bitrate(&self, kbps: u32) -> bool {
-        if self.bitrate.live {
-            let value = self.bitrate.value(kbps).to_string();
-            self.encoder.set_property_from_str(&self.bitrate.property, &value);
+        let Bitrate { property, live, .. } = &self.bitrate;
+        if !live {
+            return false;
         }
-        self.bitrate.live
+        let done = property::set_number(&self.encoder, property, self.bitrate.value(kbps));
+        done.inspect_err(|error| tracing::warn!("the bitrate stays: {error:#}")).is_ok()
     }
 
     pub fn stats(&self) -> VideoStats {
         VideoStats {
-            pace: self.pacer.property("stats"),
-            packetize: self.packetizer.property("stats"),
-            send: self.sender.property("stats"),
+            pace: property::stats(&self.pacer),
+            packetize: property::stats(&self.packetizer),
+            send: property::stats(&self.sender),
         }
     }
 
@@ -228,7 +234,7 @@ fn pipeline_text(encode: &EncodeDescription, send: &SendDescription, spec: &Vide
         height = p.height,
         fps = p.fps,
         color = colorimetry(p.color_space, p.full_range),
-        encode = encode.fill(mode, spec.encoder_kbps),
+        encode = encode.fill(mode, limits::kbps(encode, spec.encoder_kbps)),
         caps = codec_caps(p.codec),
         send = send.common.launch,
     )
@@ -260,25 +266,27 @@ fn colorimetry(space: ColorSpace, full_range: bool) -> String {
     gst_video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string()
 }
 
-fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) {
-    packetizer.set_property_from_str("packet-size", &spec.params.packet_size.to_string());
-    packetizer.set_property_from_str("fec-percentage", &spec.fec_percentage.to_string());
-    packetizer.set_property_from_str("min-fec-packets", &spec.params.min_fec_packets.to_string());
+fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) -> anyhow::Result<()> {
+    property::set_number(packetizer, "packet-size", spec.params.packet_size)?;
+    property::set_number(packetizer, "fec-percentage", spec.fec_percentage)?;
+    property::set_number(packetizer, "min-fec-packets", spec.params.min_fec_packets)?;
     if let Some(key) = spec.key.as_ref().filter(|_| spec.params.encrypt) {
-        packetizer.set_property("encryption-key", hex::encode(key.0));
+        property::set(packetizer, "encryption-key", hex::encode(key.0))?;
     }
+    Ok(())
 }
 
-fn set_sender(sender: &gst::Element, sending: &Sending, socket: BorrowedFd<'_>) {
-    sender.set_property("fd", socket.as_raw_fd());
-    sender.set_property("pacing", sending.pacing);
-    sender.set_property("dscp", sending.dscp);
-    sender.set_property_from_str("link-rate", &sending.link_kbps.to_string());
+fn set_sender(sender: &gst::Element, sending: &Sending, socket: BorrowedFd<'_>) -> anyhow::Result<()> {
+    property::set_number(sender, "fd", socket.as_raw_fd())?;
+    property::set(sender, "pacing", sending.pacing)?;
+    property::set_number(sender, "dscp", sending.dscp)?;
+    property::set_number(sender, "link-rate", sending.link_kbps)?;
     if let Some(loss) = sending.loss {
-        sender.set_property("loss-percentage", loss.percentage);
-        sender.set_property_from_str("loss-burst", &loss.burst.to_string());
-        sender.set_property_from_str("loss-seed", &loss.seed.to_string());
+        property::set(sender, "loss-percentage", loss.percentage)?;
+        property::set(sender, "loss-burst", f64::from(loss.burst))?;
+        property::set_number(sender, "loss-seed", loss.seed)?;
     }
+    Ok(())
 }
 
 /// One warning for each size that is captured and not the client's.
