@@ -9,6 +9,8 @@ use anyhow::{Context, bail};
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 /// What a [`VideoStream`] is built from.
@@ -72,6 +74,8 @@ pub struct VideoStream {
     sender: gst::Element,
     bitrate: Bitrate,
     obeys_key_requests: bool,
+    /// The encoder will be opened anew before the next frame.
+    reopening: Arc<AtomicBool>,
     /// Width and height in pixels.
     size: (u32, u32),
     gate: Gate,
@@ -109,6 +113,7 @@ impl VideoStream {
             sender,
             bitrate: encode.bitrate.clone(),
             obeys_key_requests: encode.obeys_key_requests,
+            reopening: Arc::default(),
             size: (spec.params.width, spec.params.height),
             gate,
             _socket: socket,
@@ -122,6 +127,12 @@ impl VideoStream {
 
     /// Shows a black picture of the negotiated size: for a client that would leave because no frame comes.
     pub fn show_black(&self) -> anyhow::Result<()> {
+        self.source.push_sample(&self.black_sample()?).context("the stream takes no pictures")?;
+        Ok(())
+    }
+
+    /// A black picture of the negotiated size.
+    pub fn black_sample(&self) -> anyhow::Result<gst::Sample> {
         let (width, height) = self.size;
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height).build()?;
         let mut buffer = gst::Buffer::with_size(info.size())?;
@@ -132,9 +143,7 @@ impl VideoStream {
             luma.fill(16);
             chroma.fill(128);
         }
-        let sample = gst::Sample::builder().buffer(&buffer).caps(&info.to_caps()?).build();
-        self.source.push_sample(&sample).context("the stream takes no pictures")?;
-        Ok(())
+        Ok(gst::Sample::builder().buffer(&buffer).caps(&info.to_caps()?).build())
     }
 
     /// Starts pacing and encoding. Nothing leaves before [`Self::set_destination`].
@@ -169,11 +178,16 @@ impl VideoStream {
     fn reopen_encoder(&self) {
         let sink = self.encoder.static_pad("sink").expect("an encoder has a sink pad");
         let Some(feeder) = sink.peer() else { return };
-        let encoder = self.encoder.downgrade();
+        // One key frame answers all requests that came before it.
+        if self.reopening.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (encoder, reopening) = (self.encoder.downgrade(), self.reopening.clone());
         feeder.add_probe(gst::PadProbeType::BUFFER, move |feeder, _| {
             if let Some(encoder) = encoder.upgrade() {
                 reopen(&encoder, feeder);
             }
+            reopening.store(false, Ordering::Release);
             gst::PadProbeReturn::Remove
         });
     }
