@@ -9,7 +9,7 @@ use gst::prelude::*;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What a [`Capture`] is started from.
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ pub enum CaptureEvent {
 pub struct Capture {
     runner: Runner,
     frames: Arc<Mutex<Frames>>,
+    lost: Arc<watch::Sender<Option<String>>>,
     screencast: Option<Screencast>,
     /// The descriptor that the launch text names, kept open as long as the pipeline.
     _remote: Option<OwnedFd>,
@@ -46,7 +47,6 @@ struct Frames {
     last: Option<gst::Sample>,
     viewers: Vec<(u64, gst_app::AppSrc)>,
     next_id: u64,
-    lost: bool,
 }
 
 /// Keeps a viewer attached; dropping it detaches.
@@ -86,6 +86,21 @@ impl Capture {
         Attached { frames: self.frames.clone(), id }
     }
 
+    /// Gives `viewer` this picture if no frame was ever captured; none can come in between. True if it did.
+    pub fn show_if_nothing(&self, viewer: &gst_app::AppSrc, sample: &gst::Sample) -> bool {
+        let frames = lock(&self.frames);
+        let nothing = frames.last.is_none();
+        if nothing {
+            push(viewer, sample);
+        }
+        nothing
+    }
+
+    /// Why the capture is over, once it is: for all who share it. The owner hears [`CaptureEvent::Lost`] too.
+    pub fn lost(&self) -> watch::Receiver<Option<String>> {
+        self.lost.subscribe()
+    }
+
     /// Caps of the last frame.
     pub fn caps(&self) -> Option<gst::Caps> {
         lock(&self.frames).last.as_ref()?.caps_owned()
@@ -114,7 +129,8 @@ impl Capture {
         events: mpsc::UnboundedSender<CaptureEvent>,
     ) -> anyhow::Result<Capture> {
         let frames = Arc::new(Mutex::new(Frames::default()));
-        let lost = Lost { frames: frames.clone(), events: events.clone() };
+        let lost = Lost { reason: Arc::default(), events: events.clone() };
+        let reason = lost.reason.clone();
         let (mut screencast, mut remote) = (None, None);
         if spec.description.uses_portal() {
             let closed = lost.clone();
@@ -140,7 +156,7 @@ impl Capture {
                 lost.report(reason);
             }
         });
-        Ok(Self { runner, frames, screencast, _remote: remote })
+        Ok(Self { runner, frames, lost: reason, screencast, _remote: remote })
     }
 
     async fn release(&mut self) {
@@ -162,13 +178,17 @@ impl Drop for Attached {
 /// Reports a loss once.
 #[derive(Clone)]
 struct Lost {
-    frames: Arc<Mutex<Frames>>,
+    reason: Arc<watch::Sender<Option<String>>>,
     events: mpsc::UnboundedSender<CaptureEvent>,
 }
 
 impl Lost {
     fn report(&self, reason: String) {
-        let first = !std::mem::replace(&mut lock(&self.frames).lost, true);
+        let first = self.reason.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert_with(|| reason.clone());
+            first
+        });
         if first {
             let _ = self.events.send(CaptureEvent::Lost(reason));
         }
@@ -304,14 +324,36 @@ mod tests {
             start("videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48").await;
         assert_eq!(next(&mut events).await, CaptureEvent::FirstFrame);
         assert!(matches!(next(&mut events).await, CaptureEvent::CapsChanged(_)));
-        assert!(matches!(next(&mut events).await, CaptureEvent::Lost(_)));
+        let CaptureEvent::Lost(reason) = next(&mut events).await else { panic!("it goes on") };
         for _ in 0..2 {
+            assert_eq!(*capture.lost().borrow(), Some(reason.clone()), "all who share it hear it");
             let viewer = Viewer::new();
             let _attached = capture.attach(&viewer.source);
             let seen = viewer.see();
             assert_eq!(seen.caps_owned(), capture.caps());
             assert!(seen.buffer().unwrap().pts().is_some(), "the viewer's clock stamps it");
         }
+        capture.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_picture_stands_in_until_the_first_frame() {
+        let stand_in = {
+            gst::init().unwrap();
+            let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Gray8, 8, 8).build().unwrap();
+            let buffer = gst::Buffer::with_size(info.size()).unwrap();
+            gst::Sample::builder().buffer(&buffer).caps(&info.to_caps().unwrap()).build()
+        };
+        // Nothing ever comes.
+        let (silent, _events) = start("appsrc is-live=true ! video/x-raw").await;
+        let viewer = Viewer::new();
+        assert!(silent.show_if_nothing(&viewer.source, &stand_in));
+        assert_eq!(viewer.see().caps_owned(), stand_in.caps_owned());
+        assert_eq!(*silent.lost().borrow(), None);
+        silent.close().await;
+        let (capture, mut events) = start("videotestsrc is-live=true ! video/x-raw,width=64").await;
+        assert_eq!(next(&mut events).await, CaptureEvent::FirstFrame);
+        assert!(!capture.show_if_nothing(&viewer.source, &stand_in));
         capture.close().await;
     }
 
