@@ -7,7 +7,11 @@ use moonpipe::pipeline::library::Library;
 use moonpipe::pipeline::{choose, launch, probe};
 use moonpipe::protocol::params::{Codec, Fps};
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn library(user: Option<&Path>) -> Library {
     moonpipe::pipeline::init().expect("GStreamer starts");
@@ -68,6 +72,42 @@ fn a_probe_in_a_child_survives_what_encoders_do() {
     assert!(error.contains("signal: 6"), "{error}");
 }
 
+/// An encoder that takes its time: a minute for each frame.
+const SLOW: &str = "identity sleep-time=60000000 ! x264enc name=encoder bitrate={kbps} ! h264parse";
+
+#[test]
+fn a_probe_ends_when_nobody_waits_for_it() {
+    let program = Path::new(env!("CARGO_BIN_EXE_moonpipe"));
+    let mut child = Command::new(program)
+        .args([probe::SUBCOMMAND, "h264", SLOW])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the host starts");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+}
+
+#[test]
+fn a_choice_can_be_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (hangs, begun) = (folder.path().join("hangs"), folder.path().join("begun"));
+    std::fs::write(&hangs, format!("#!/bin/sh\n: > {}\nexec sleep 600\n", begun.display())).unwrap();
+    std::fs::set_permissions(&hangs, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let library = library(None);
+    let stop = AtomicBool::new(false);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let choice = scope.spawn(|| choose::choose_with(&library, folder.path(), &hangs, &stop));
+        while !begun.exists() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+        assert!(begun.exists(), "no probe begins");
+        stop.store(true, Ordering::Release);
+        assert!(choice.join().unwrap().is_none());
+    });
+    assert!(start.elapsed() < Duration::from_secs(15), "no probe was waited for");
+}
+
 #[test]
 fn the_best_rank_that_encodes_is_chosen_and_remembered() {
     let user = tempfile::tempdir().unwrap();
@@ -82,7 +122,8 @@ fn the_best_rank_that_encodes_is_chosen_and_remembered() {
     let library = library(Some(user.path()));
     let cache = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_moonpipe"));
-    let first = choose::choose_with(&library, cache.path(), program);
+    let go_on = AtomicBool::new(false);
+    let first = choose::choose_with(&library, cache.path(), program, &go_on).expect("it is not interrupted");
     assert_eq!(first.codecs(), [Codec::H264, Codec::H265, Codec::Av1]);
     assert_eq!(first.encoder(Codec::H264).unwrap().name(), "better", "{:#?}", first.verdicts);
     let lines: Vec<_> = first.verdicts.iter().map(|v| v.to_string()).collect();
@@ -97,7 +138,7 @@ fn the_best_rank_that_encodes_is_chosen_and_remembered() {
             "{lines:#?}"
         );
     }
-    let second = choose::choose_with(&library, cache.path(), program);
+    let second = choose::choose_with(&library, cache.path(), program, &go_on).expect("it is not interrupted");
     let cached = |v: &&choose::Verdict| matches!(v.outcome, choose::Outcome::Works { cached: true, .. });
     assert!(second.verdicts.iter().filter(cached).count() >= EXPECTED_HERE.len());
 }

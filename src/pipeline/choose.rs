@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What this machine can encode.
 #[derive(Clone, Debug, Default)]
@@ -93,21 +93,29 @@ impl std::fmt::Display for Verdict {
 /// Probes every encoder of `library` that has what it needs, in child processes of this program. Blocks; results that
 /// worked are remembered in `cache_dir`.
 pub fn choose(library: &Library, cache_dir: &Path) -> Choice {
+    choose_until(library, cache_dir, &AtomicBool::new(false)).unwrap_or_default()
+}
+
+/// As [`choose`], but gives up soon after `stop` is set, and says nothing then. No child stays behind.
+pub fn choose_until(library: &Library, cache_dir: &Path, stop: &AtomicBool) -> Option<Choice> {
     match std::env::current_exe() {
-        Ok(program) => choose_with(library, cache_dir, &program),
+        Ok(program) => choose_with(library, cache_dir, &program, stop),
         Err(error) => {
             tracing::warn!("encoders cannot be tried, this program's own file is unknown: {error}");
-            Choice::default()
+            Some(Choice::default())
         }
     }
 }
 
-/// As [`choose`], with `program` as the moonpipe binary that is started.
-pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path) -> Choice {
+/// As [`choose_until`], with `program` as the moonpipe binary that is started.
+pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &AtomicBool) -> Option<Choice> {
     let mut candidates: Vec<&EncodeDescription> = library.encode.values().collect();
     candidates.sort_by(|a, b| (a.codec, -a.common.rank, a.name()).cmp(&(b.codec, -b.common.rank, b.name())));
     let cache = Cache::open(cache_dir);
-    let outcomes = probe_all(&candidates, &cache, program);
+    let outcomes = probe_all(&candidates, |description| judge(description, &cache, program, stop));
+    if stop.load(Ordering::Acquire) {
+        return None;
+    }
     let mut choice = Choice::default();
     let mut remembered = BTreeMap::new();
     for (description, outcome) in candidates.into_iter().zip(outcomes) {
@@ -121,11 +129,14 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path) -> Choic
         choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });
     }
     cache.replace(remembered);
-    choice
+    Some(choice)
 }
 
 /// As many at a time as there are cores.
-fn probe_all(candidates: &[&EncodeDescription], cache: &Cache, program: &Path) -> Vec<Outcome> {
+fn probe_all(
+    candidates: &[&EncodeDescription],
+    judge: impl Fn(&EncodeDescription) -> Outcome + Sync,
+) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let outcomes: Vec<Mutex<Option<Outcome>>> = candidates.iter().map(|_| Mutex::new(None)).collect();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -135,7 +146,7 @@ fn probe_all(candidates: &[&EncodeDescription], cache: &Cache, program: &Path) -
                 while let Some(index) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < candidates.len())
                 {
-                    let outcome = judge(candidates[index], cache, program);
+                    let outcome = judge(candidates[index]);
                     *outcomes[index].lock().expect("no probe panics") = Some(outcome);
                 }
             });
@@ -147,14 +158,17 @@ fn probe_all(candidates: &[&EncodeDescription], cache: &Cache, program: &Path) -
         .collect()
 }
 
-fn judge(description: &EncodeDescription, cache: &Cache, program: &Path) -> Outcome {
+fn judge(description: &EncodeDescription, cache: &Cache, program: &Path, stop: &AtomicBool) -> Outcome {
     if let Some(reason) = &description.common.obstacle {
         return Outcome::CannotWork(reason.clone());
     }
     if let Some(report) = cache.known.get(&Cache::key(description)) {
         return Outcome::Works { report: report.clone(), cached: true };
     }
-    match probe::probe(description, program) {
+    if stop.load(Ordering::Acquire) {
+        return Outcome::Failed("interrupted".into());
+    }
+    match probe::probe_until(description, program, stop) {
         Ok(report) => Outcome::Works { report, cached: false },
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }

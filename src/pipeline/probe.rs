@@ -1,15 +1,16 @@
 //! Does this encoder really encode here? Ten frames in a process of its own, since an encoder may abort or hang.
 
-use super::description::{Describes, EncodeDescription, Mode};
+use super::description::{EncodeDescription, Mode};
 use super::video::codec_caps;
 use crate::protocol::params::{Codec, Fps};
 use anyhow::{Context, bail, ensure};
 use gst::prelude::*;
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -45,17 +46,26 @@ pub fn launch_text(description: &EncodeDescription) -> String {
 
 /// Probes in a child process of `program`, which is a moonpipe binary. Blocks.
 pub fn probe(description: &EncodeDescription, program: &Path) -> anyhow::Result<Report> {
+    probe_until(description, program, &AtomicBool::new(false))
+}
+
+/// As [`probe`], until `stop` is set: then the child is killed.
+pub fn probe_until(
+    description: &EncodeDescription,
+    program: &Path,
+    stop: &AtomicBool,
+) -> anyhow::Result<Report> {
     let mut child = Command::new(program)
         .args([SUBCOMMAND, codec_name(description.codec), &launch_text(description)])
-        .stdin(Stdio::null())
+        // Nothing is written; that it closes tells the child that nobody waits any more.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
     let errors = drain(child.stderr.take());
     let answer = drain(child.stdout.take());
-    let status = wait(&mut child, LIMIT)
-        .with_context(|| format!("{} did not finish within {} s", description.name(), LIMIT.as_secs()))?;
+    let status = wait(&mut child, LIMIT, stop)?;
     let [answer, errors] = [answer, errors].map(|thread| thread.join().unwrap_or_default());
     if !status.success() {
         let reason = errors.lines().last().filter(|line| !line.is_empty()).unwrap_or("no message");
@@ -64,8 +74,10 @@ pub fn probe(description: &EncodeDescription, program: &Path) -> anyhow::Result<
     serde_json::from_str(&answer).with_context(|| format!("the probe answered {answer:?}"))
 }
 
-/// The child's side; `args` follow the subcommand. Prints a [`Report`] as JSON, or the reason on stderr.
+/// The child's side; `args` follow the subcommand. Prints a [`Report`] as JSON, or the reason on stderr. It lives as
+/// long as its standard input is open.
 pub fn run_child(args: &[String]) -> ExitCode {
+    end_with_input();
     let result = match args {
         [codec, launch] => parse_codec(codec).and_then(|codec| encode_ten(codec, launch)),
         _ => Err(anyhow::anyhow!("usage: {SUBCOMMAND} CODEC LAUNCH")),
@@ -80,6 +92,15 @@ pub fn run_child(args: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A host that is killed closes the pipe; an encoder that hangs must not stay behind.
+fn end_with_input() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // Not `exit`: what it runs at the end may wait for the encoder.
+        let _ = kill_process(getpid(), Signal::KILL);
+    });
 }
 
 /// Encodes ten frames in this process.
@@ -223,17 +244,19 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<St
     })
 }
 
-/// Waits for the child; one that takes longer is killed.
-fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<std::process::ExitStatus> {
+/// Waits for the child; one that takes longer, or that nobody waits for any more, is killed.
+fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool) -> anyhow::Result<std::process::ExitStatus> {
     let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if Instant::now() >= end {
+        let stopped = stop.load(Ordering::Acquire);
+        if stopped || Instant::now() >= end {
             child.kill()?;
             child.wait()?;
-            bail!("killed");
+            ensure!(!stopped, "interrupted");
+            bail!("it did not finish within {} s", limit.as_secs());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
