@@ -9,43 +9,45 @@ use futures_util::StreamExt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The portal answers so soon where it asks nobody.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// An open screencast session. Dropping it ends the session too, in its own time.
 pub struct Screencast {
-    portal: Portal,
-    session: Arc<Session<Portal>>,
+    portal: Arc<Portal>,
+    session: Open,
     node: u32,
-    stopped: CancellationToken,
 }
 
 impl Screencast {
-    /// Opens a session with one monitor. The answer of a person is remembered in `state_dir`, until they revoke it.
+    /// Opens a session with one monitor. The answer of a person is remembered in `state_dir`, until they revoke it; no
+    /// limit is set to their time. Dropping the future ends what it opened.
     /// `on_closed` is called when the desktop ends the session.
     pub async fn open(
         state_dir: &Path,
         on_closed: impl FnOnce() + Send + 'static,
     ) -> anyhow::Result<Screencast> {
-        let portal = Portal::new().await.context(
+        let portal = soon(Portal::new()).await.context(
             "no desktop portal answers: is this a graphical session, with xdg-desktop-portal and a backend running?",
         )?;
-        let session =
-            portal.create_session(Default::default()).await.context("the portal opens no session")?;
-        let session = Arc::new(session);
-        let streams = match select(&portal, &session, state_dir).await {
+        let portal = Arc::new(portal);
+        let session = Open::new(&portal).await.context("the portal opens no session")?;
+        let streams = match select(&portal, &session.session, state_dir).await {
             Ok(streams) => streams,
             Err(error) => {
-                let _ = session.close().await;
+                session.close().await;
                 return Err(error);
             }
         };
         let Some(stream) = streams.streams().first() else {
-            let _ = session.close().await;
+            session.close().await;
             bail!("the portal answered without a stream");
         };
-        let stopped = CancellationToken::new();
-        tokio::spawn(watch_closed(session.clone(), stopped.clone(), on_closed));
-        Ok(Self { portal, session, node: stream.pipe_wire_node_id(), stopped })
+        tokio::spawn(watch_closed(session.session.clone(), session.stopped.clone(), on_closed));
+        Ok(Self { portal, session, node: stream.pipe_wire_node_id() })
     }
 
     /// PipeWire id of the stream's node.
@@ -55,12 +57,36 @@ impl Screencast {
 
     /// A descriptor of the PipeWire remote that shows this stream only. Each call opens another.
     pub async fn remote(&self) -> anyhow::Result<OwnedFd> {
-        let remote = self.portal.open_pipe_wire_remote(&self.session, Default::default()).await;
+        let remote = soon(self.portal.open_pipe_wire_remote(&self.session.session, Default::default())).await;
         remote.context("the portal gives no PipeWire remote")
     }
 
     /// Ends the session and waits for it.
     pub async fn close(self) {
+        self.session.close().await;
+    }
+}
+
+/// A session on the bus that ends with its owner.
+struct Open {
+    session: Arc<Session<Portal>>,
+    stopped: CancellationToken,
+}
+
+impl Open {
+    async fn new(portal: &Arc<Portal>) -> anyhow::Result<Open> {
+        let portal = portal.clone();
+        // On a task of its own: a session that comes when nobody waits any more is dropped there, and so ended.
+        let opening = tokio::spawn(async move {
+            let session = Arc::new(portal.create_session(Default::default()).await?);
+            Ok::<_, ashpd::Error>(Open { session, stopped: CancellationToken::new() })
+        });
+        let answer = tokio::time::timeout(ANSWER_LIMIT, opening).await;
+        let answer = answer.with_context(|| format!("no answer within {} s", ANSWER_LIMIT.as_secs()))?;
+        Ok(answer??)
+    }
+
+    async fn close(self) {
         if !self.stopped.is_cancelled() {
             self.stopped.cancel();
             close(&self.session).await;
@@ -68,7 +94,7 @@ impl Screencast {
     }
 }
 
-impl Drop for Screencast {
+impl Drop for Open {
     fn drop(&mut self) {
         if self.stopped.is_cancelled() {
             return;
@@ -81,28 +107,37 @@ impl Drop for Screencast {
     }
 }
 
+/// An answer for which nobody is asked.
+async fn soon<T>(answer: impl Future<Output = Result<T, ashpd::Error>>) -> anyhow::Result<T> {
+    match tokio::time::timeout(ANSWER_LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => bail!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+    }
+}
+
 async fn close(session: &Session<Portal>) {
-    if let Err(error) = session.close().await {
-        tracing::debug!("the screencast session was gone already: {error}");
+    if let Err(error) = soon(session.close()).await {
+        tracing::debug!("the screencast session was gone already: {error:#}");
     }
 }
 
 async fn select(portal: &Portal, session: &Session<Portal>, state_dir: &Path) -> anyhow::Result<Streams> {
     let token_file = TokenFile(state_dir.join("portal-token"));
     let token = token_file.read();
-    let cursor = portal.available_cursor_modes().await.unwrap_or_default();
+    let cursor = soon(portal.available_cursor_modes()).await.unwrap_or_default();
     let mut options = SelectSourcesOptions::default()
         .set_sources(SourceType::Monitor | SourceType::Virtual)
         .set_multiple(false)
         .set_persist_mode(PersistMode::ExplicitlyRevoked)
         .set_restore_token(token.as_deref());
-    if let Ok(available) = portal.available_source_types().await {
+    if let Ok(available) = soon(portal.available_source_types()).await {
         let wanted = (SourceType::Monitor | SourceType::Virtual) & available;
         options = options.set_sources(wanted);
     }
     if cursor.contains(CursorMode::Embedded) {
         options = options.set_cursor_mode(CursorMode::Embedded);
     }
+    // Some desktops ask the person here already, others at the start.
     portal
         .select_sources(session, options)
         .await
@@ -113,8 +148,9 @@ async fn select(portal: &Portal, session: &Session<Portal>, state_dir: &Path) ->
         .await
         .and_then(|request| request.response())
         .context("the screencast was not allowed")?;
-    if let Some(token) = streams.restore_token() {
-        token_file.write(token);
+    if let Some(token) = streams.restore_token().map(str::to_owned) {
+        // Begun before the first await, so that it is written even if nobody waits any more.
+        let _ = tokio::task::spawn_blocking(move || token_file.write(&token)).await;
     }
     Ok(streams)
 }
