@@ -190,6 +190,13 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
             "name=packetizer",
         ),
         (
+            "send/audio.toml",
+            "launch = \"gamestreamvideopay name=packetizer ! pacedudpsink name=sender\"\nmedia = \"video\"\n"
+                .into(),
+            2,
+            "the host sends audio",
+        ),
+        (
             "send/elsewhere.toml",
             "media = \"audio\"\nlaunch = \"gamestreamaudiopay name=packetizer ! udpsink name=sender\"\n"
                 .into(),

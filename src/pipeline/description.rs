@@ -300,15 +300,23 @@ impl Describes for SendDescription {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Written {
-            media: Media,
+            media: Spanned<Media>,
             rank: Option<i32>,
             needs: Option<Vec<Spanned<String>>>,
             launch: Spanned<String>,
         }
         let source = Source { name, file, toml };
         let w: Written = source.parse()?;
+        let other = match w.media.as_ref() {
+            Media::Video => "audio",
+            Media::Audio => "video",
+        };
+        if name == other {
+            let reason = format!("media: the host sends {other} with the description of this name");
+            return Err(source.refused(w.media.span().start, reason));
+        }
         source.only(&w.launch, &[])?;
         source.named(&w.launch, &["packetizer", "sender"])?;
-        Ok(Self { media: w.media, common: source.common(w.rank, w.needs, w.launch)? })
+        Ok(Self { media: w.media.into_inner(), common: source.common(w.rank, w.needs, w.launch)? })
     }
 }

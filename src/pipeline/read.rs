@@ -21,7 +21,8 @@ impl Source<'_> {
         })
     }
 
-    fn refused(&self, at: usize, reason: String) -> Refused {
+    /// The fault at byte `at` of the file.
+    pub fn refused(&self, at: usize, reason: String) -> Refused {
         Refused { file: self.file.to_owned(), line: line_at(self.toml, at), reason }
     }
 

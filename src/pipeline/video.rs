@@ -102,6 +102,7 @@ impl VideoStream {
         let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
         set_packetizer(&packetizer, &spec)?;
         set_sender(&sender, &spec.sending, socket.as_fd())?;
+        heed_decoder(&encoder, &spec.params);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
         Ok(Self {
@@ -278,6 +279,24 @@ fn colorimetry(space: ColorSpace, full_range: bool) -> String {
         }
     };
     gst_video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string()
+}
+
+/// What the client's decoder asks for beyond the caps, as far as this encoder has it.
+fn heed_decoder(encoder: &gst::Element, params: &VideoParams) {
+    /// What encoders call the number of pictures that they look back at.
+    const REFERENCES: [&str; 2] = ["ref", "ref-frames"];
+    if params.max_reference_frames == 1 {
+        let set = |property: &&str| property::set_number(encoder, property, 1).is_ok();
+        if !REFERENCES.iter().any(set) {
+            tracing::debug!("{} keeps its number of reference frames, the client asks for 1", encoder.name());
+        }
+    }
+    if params.slices_per_frame > 1 {
+        tracing::debug!(
+            "a frame stays as the description slices it, the client asks for {}",
+            params.slices_per_frame
+        );
+    }
 }
 
 fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) -> anyhow::Result<()> {
