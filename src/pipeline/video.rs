@@ -126,13 +126,7 @@ impl VideoStream {
         &self.source
     }
 
-    /// Shows a black picture of the negotiated size: for a client that would leave because no frame comes.
-    pub fn show_black(&self) -> anyhow::Result<()> {
-        self.source.push_sample(&self.black_sample()?).context("the stream takes no pictures")?;
-        Ok(())
-    }
-
-    /// A black picture of the negotiated size.
+    /// A black picture of the negotiated size: for a client that would leave because no frame comes.
     pub fn black_sample(&self) -> anyhow::Result<gst::Sample> {
         let (width, height) = self.size;
         let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height).build()?;

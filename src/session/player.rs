@@ -7,7 +7,7 @@ use super::{Equipment, Shared, budget};
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
-use crate::pipeline::capture::{Attached, CaptureEvent};
+use crate::pipeline::capture::Attached;
 use crate::pipeline::description::{EncodeDescription, Mode};
 use crate::pipeline::limits;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
@@ -288,6 +288,7 @@ impl Player {
     /// Serves the client until there is a reason to end.
     async fn stream(&self, stage: &mut Stage, inbox: &mut mpsc::Receiver<Command>) -> End {
         let mut silence = Silence::new(Instant::now());
+        let mut source_lost = stage.source.capture().lost();
         let black_due = Instant::now() + FIRST_FRAME_LIMIT;
         let mut shows_something = false;
         let mut permission = interval(PERMISSION_INTERVAL);
@@ -336,12 +337,9 @@ impl Player {
                     StreamEvent::Failed(reason) => tracing::warn!(session = %self.id, "no more sound: {reason}"),
                     StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the sound"),
                 },
-                event = source.event() => match event {
-                    CaptureEvent::Lost(reason) => {
-                        tracing::warn!(session = %self.id, "the picture stands still: {reason}");
-                    }
-                    event => tracing::debug!(session = %self.id, ?event, "capture"),
-                },
+                reason = gone(&mut source_lost) => {
+                    tracing::warn!(session = %self.id, "the picture stands still: {reason}");
+                }
                 () = sleep_until(black_due), if !shows_something => {
                     shows_something = true;
                     self.show_black_if_nothing_came(source, video);
@@ -352,12 +350,13 @@ impl Player {
     }
 
     fn show_black_if_nothing_came(&self, source: &Source, video: &VideoStream) {
-        if source.capture().caps().is_some() {
-            return;
-        }
-        tracing::info!(session = %self.id, "the source shows nothing yet: the client sees black");
-        if let Err(error) = video.show_black() {
-            tracing::warn!(session = %self.id, "{error:#}");
+        match video.black_sample() {
+            Ok(black) => {
+                if source.capture().show_if_nothing(video.source(), &black) {
+                    tracing::info!(session = %self.id, "the source shows nothing yet: the client sees black");
+                }
+            }
+            Err(error) => tracing::warn!(session = %self.id, "{error:#}"),
         }
     }
 
@@ -383,6 +382,17 @@ impl Stage {
         self.source.close().await;
         drop(self.control);
     }
+}
+
+/// Why the source is lost, once.
+async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
+    while lost.changed().await.is_ok() {
+        if let Some(reason) = lost.borrow_and_update().clone() {
+            return reason;
+        }
+    }
+    // Nothing more is said of a capture that has ended.
+    std::future::pending().await
 }
 
 fn mode_of(params: &StreamParams) -> Mode {
