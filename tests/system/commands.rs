@@ -1,10 +1,12 @@
 //! The command line: what it prints, how it ends.
 
+use crate::harness::client::Client;
 use crate::harness::host::{self, Host, Setup};
 use crate::harness::{output, turn};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 /// `moonpipe ARGUMENTS` with folders of its own and this configuration.
 fn moonpipe(config: &str, arguments: &[&str]) -> Output {
@@ -105,4 +107,44 @@ fn a_broken_description_is_refused_by_file_and_reason_and_the_others_work() {
             .unwrap_or_else(|| panic!("{file} is not refused: {log}"));
         assert!(log.contains(reason), "{line} does not say why");
     }
+}
+
+#[test]
+fn a_codec_that_nothing_here_encodes_is_not_offered() {
+    const H264: u32 = 1;
+    const HEVC: u32 = 0x100;
+    const AV1: u32 = 0x1_0000;
+    let _turn = turn();
+    // In the place of the shipped one, an encoder that exists and encodes nothing.
+    let broken = r#"
+codec = "h265"
+rank = 20
+needs = ["x265enc"]
+bitrate = { property = "bitrate", unit = "kbit/s", live = true }
+launch = "x265enc name=encoder bitrate={kbps} ! identity error-after=1 ! h265parse config-interval=-1"
+"#;
+    let host = Host::with(&Setup { pipelines: &[("encode/h265-x265.toml", broken)], ..Setup::default() });
+    let answer = Client::new(&host).run(&["get", "/serverinfo", "--plain"]);
+    assert_eq!(
+        answer["root"]["ServerCodecModeSupport"],
+        (H264 | AV1).to_string(),
+        "{answer}; HEVC would be {HEVC}"
+    );
+    assert_eq!(answer["root"]["MaxLumaPixelsHEVC"], "0", "{answer}");
+    host.wait_log("h265-x265", Duration::from_secs(1));
+}
+
+#[test]
+fn serve_says_what_to_do_next() {
+    let _turn = turn();
+    let host = Host::start();
+    let next = host.wait_log("pair PIN", Duration::from_secs(5));
+    let binary = Path::new(host::MOONPIPE).canonicalize().expect("it runs");
+    assert!(next.contains(&binary.display().to_string()), "{next}");
+    let port = host.port("http").to_string();
+    assert!(
+        host.log.all().iter().any(|line| line.contains("Moonlight") && line.contains(&port)),
+        "{}",
+        host.log.tail(20)
+    );
 }

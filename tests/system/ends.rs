@@ -24,6 +24,14 @@ fn sigterm_tells_the_client() {
 }
 
 #[test]
+fn ctrl_c_ends_the_host() {
+    let _turn = turn();
+    let mut host = Host::start();
+    host.signal(libc::SIGINT);
+    assert_eq!(host.wait_end(Duration::from_secs(10)).code(), Some(0));
+}
+
+#[test]
 fn a_client_that_disconnects_can_resume() {
     let _turn = turn();
     let host = Host::start();

@@ -213,7 +213,10 @@ impl Drop for Host {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
             }
-            eprintln!("--- the host's log, port {:?}\n{}\n---", self.ports.get("http"), self.log.tail(80));
+            // Streams are measured: a machine with other work explains much.
+            let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+            let (port, log) = (self.ports.get("http"), self.log.tail(80));
+            eprintln!("--- load {load}--- the host's log, port {port:?}\n{log}\n---");
             return;
         }
         if self.ended.is_none() {
