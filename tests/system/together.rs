@@ -30,7 +30,7 @@ fn both_play(clients: &[Client; 2]) {
     for stream in streams {
         let report = stream.report(5);
         report.assert_whole(640, 360);
-        report.assert_steady();
+        report.assert_forward();
         report.assert_rate(30.0);
         report.assert_tone(440.0);
     }

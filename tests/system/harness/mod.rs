@@ -12,7 +12,6 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// One scenario at a time: streams measure, and two cores do not carry two measurements.
-#[must_use]
 pub fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A failed scenario has poisoned it, which says nothing about the next one.
