@@ -6,6 +6,7 @@ use moonpipe::pipeline::audio::{AudioSpec, AudioStream};
 use moonpipe::pipeline::capture::{Capture, CaptureSpec};
 use moonpipe::pipeline::description::{CaptureDescription, Describes, EncodeDescription, Mode};
 use moonpipe::pipeline::library::Library;
+use moonpipe::pipeline::stages;
 use moonpipe::pipeline::video::{Sending, VideoSpec, VideoStream};
 use moonpipe::protocol::params::{AudioParams, Codec, ColorSpace, Fps, VideoParams};
 use std::net::UdpSocket;
@@ -146,6 +147,29 @@ async fn h265_begins_with_a_key_frame() {
 #[tokio::test(flavor = "multi_thread")]
 async fn av1_begins_with_a_key_frame() {
     first_packet_begins_a_key_frame(Codec::Av1, false).await;
+}
+
+/// No encoder loses the times of its frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stage_of_a_frame_is_timed() {
+    let _turn = TURN.lock().await;
+    for codec in [Codec::H264, Codec::H265, Codec::Av1] {
+        let mut session = Session::start(codec, true).await;
+        let attached = session.capture.attach(session.stream.source());
+        session.stream.start().await.expect("it starts");
+        session.stream.set_destination(session.client.local_addr().unwrap(), None);
+        (0..20).for_each(|_| _ = session.next_frame());
+        let stages = stages::read(&session.stream.stats().send);
+        let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names, gstgamestream::timing::STAGES, "{codec}");
+        let [.., total] = &stages[..] else { unreachable!() };
+        for stage in &stages {
+            assert!(stage.count > 0 && stage.count <= total.count, "{codec}: {stage:?}");
+            assert!(stage.p50 <= stage.p99 && stage.p99 <= stage.max && stage.max <= total.max, "{stage:?}");
+        }
+        drop(attached);
+        session.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use super::run::{self, Runner, StreamEvent};
 use crate::desktop::portal::Screencast;
 use anyhow::Context;
 use gst::prelude::*;
+use gstgamestream::timing;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -80,7 +81,7 @@ impl Capture {
         let id = frames.next_id;
         // An appsrc only queues: pushing under the lock keeps frames in order and cannot come back here.
         if let Some(last) = &frames.last {
-            push(viewer, last);
+            push(viewer, last, None);
         }
         frames.viewers.push((id, viewer.clone()));
         Attached { frames: self.frames.clone(), id }
@@ -91,7 +92,7 @@ impl Capture {
         let frames = lock(&self.frames);
         let nothing = frames.last.is_none();
         if nothing {
-            push(viewer, sample);
+            push(viewer, sample, None);
         }
         nothing
     }
@@ -207,7 +208,8 @@ fn take_frames(
             lost.report(reason);
             return Err(gst::FlowError::Eos);
         }
-        for event in keep(&frames, sample) {
+        let captured = captured(sink, &sample);
+        for event in keep(&frames, sample, captured) {
             let _ = events.send(event);
         }
         Ok(gst::FlowSuccess::Ok)
@@ -216,7 +218,7 @@ fn take_frames(
 }
 
 /// Keeps `sample` as the last frame and shows it to all; returns what is new about it.
-fn keep(frames: &Mutex<Frames>, sample: gst::Sample) -> Vec<CaptureEvent> {
+fn keep(frames: &Mutex<Frames>, sample: gst::Sample, captured: Option<gst::ClockTime>) -> Vec<CaptureEvent> {
     let mut frames = lock(frames);
     let mut news = Vec::new();
     let caps = sample.caps_owned();
@@ -229,14 +231,24 @@ fn keep(frames: &Mutex<Frames>, sample: gst::Sample) -> Vec<CaptureEvent> {
         news.push(CaptureEvent::CapsChanged(caps));
     }
     for (_, viewer) in &frames.viewers {
-        push(viewer, &sample);
+        push(viewer, &sample, captured);
     }
     frames.last = Some(sample);
     news
 }
 
-/// The frame without timestamps: the viewer's own clock gives it one on arrival. The pixels are shared.
-fn push(viewer: &gst_app::AppSrc, sample: &gst::Sample) {
+/// When the source took the picture, on the monotonic clock: sources stamp their buffers with it.
+fn captured(sink: &gst_app::AppSink, sample: &gst::Sample) -> Option<gst::ClockTime> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let taken = segment.to_running_time(sample.buffer()?.pts()?)?;
+    let age = sink.current_running_time()?.checked_sub(taken)?;
+    // A source with times of its own, a file for example, says nothing of when.
+    (age <= gst::ClockTime::SECOND).then(|| gst::get_timestamp() - age)
+}
+
+/// The frame without timestamps: the viewer's own clock gives it one on arrival. The pixels are shared. A frame that
+/// is shown again on its viewer's arrival is not said to be `captured` long ago.
+fn push(viewer: &gst_app::AppSrc, sample: &gst::Sample, captured: Option<gst::ClockTime>) {
     let (Some(mut buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else { return };
     {
         let buffer = buffer.make_mut();
@@ -244,6 +256,10 @@ fn push(viewer: &gst_app::AppSrc, sample: &gst::Sample) {
         buffer.set_dts(None);
         buffer.set_duration(None);
         buffer.unset_flags(gst::BufferFlags::all() - gst::BufferFlags::TAG_MEMORY);
+        if let Some(captured) = captured {
+            let clock = gst::Caps::new_empty_simple(timing::CAPTURE_TIME);
+            gst::ReferenceTimestampMeta::add(buffer, &clock, captured, gst::ClockTime::NONE);
+        }
     }
     // A viewer that is stopping refuses; it detaches in a moment.
     let _ = viewer.push_sample(&gst::Sample::builder().buffer(&buffer).caps(&caps).build());

@@ -14,6 +14,7 @@ pub mod probe;
 mod property;
 mod read;
 mod run;
+pub mod stages;
 pub mod video;
 
 pub use run::{StreamEvent, init};

@@ -7,6 +7,7 @@ use super::run::{self, Gate, Runner, StreamEvent};
 use crate::protocol::params::{Codec, ColorSpace, SessionKey, VideoParams};
 use anyhow::{Context, bail};
 use gst::prelude::*;
+use gstgamestream::timing::{FrameMeta, FrameTimes};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -103,6 +104,7 @@ impl VideoStream {
         set_packetizer(&packetizer, &spec)?;
         set_sender(&sender, &spec.sending, socket.as_fd())?;
         heed_decoder(&encoder, &spec.params);
+        observe(&encoder);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
         Ok(Self {
@@ -314,6 +316,23 @@ fn set_sender(sender: &gst::Element, sending: &Sending, socket: BorrowedFd<'_>) 
         property::set_number(sender, "loss-seed", loss.seed)?;
     }
     Ok(())
+}
+
+/// Notes when each frame enters and leaves the encoder.
+fn observe(encoder: &gst::Element) {
+    let note = |pad: &str, set: fn(&mut FrameTimes, gst::ClockTime)| {
+        let pad = encoder.static_pad(pad).expect("an encoder has this pad");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
+            if let Some(mut times) = buffer.meta::<FrameMeta>().map(|meta| *meta.value()) {
+                set(&mut times, gst::get_timestamp());
+                FrameMeta::set(buffer.make_mut(), times);
+            }
+            gst::PadProbeReturn::Ok
+        });
+    };
+    note("sink", |times, now| times.encode_in = Some(now));
+    note("src", |times, now| times.encode_out = Some(now));
 }
 
 /// One warning for each size that is captured and not the client's.

@@ -11,9 +11,11 @@ mod gamestreamaudiopay;
 mod gamestreamvideodepay;
 mod gamestreamvideopay;
 mod latency;
+mod meta;
 mod pacedudpsink;
 pub mod packets;
 mod pool;
+pub mod timing;
 pub mod wire;
 
 /// Whom `gst-inspect-1.0` names.

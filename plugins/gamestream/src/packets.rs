@@ -3,9 +3,9 @@
 //! A frame becomes one buffer with all its datagrams back to back, and [`PacketsMeta`] says how to cut it:
 //! a buffer per datagram would cost more than filling it.
 
-use gst::glib;
+use crate::meta::{Plain, Registration, Value};
 use gst::prelude::*;
-use std::{fmt, ptr};
+use std::{ffi::CStr, sync::OnceLock};
 
 /// Caps name of such buffers. Field `media` is `video` or `audio`.
 pub const CAPS_NAME: &str = "application/x-gamestream-packets";
@@ -13,143 +13,111 @@ pub const CAPS_NAME: &str = "application/x-gamestream-packets";
 /// Caps name of a buffer that is one datagram, as it comes from the network. Field `media` as above.
 pub const DATAGRAM_CAPS_NAME: &str = "application/x-gamestream";
 
-/// How a buffer is cut into datagrams: `count` of them, each `size` bytes, without gaps.
-#[repr(transparent)]
-pub struct PacketsMeta(RawPacketsMeta);
+/// How a payloader's datagrams leave it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// One buffer that says how to cut it: for `pacedudpsink`, which sends slices of it.
+    #[default]
+    Together,
+    /// A buffer each, in lists: for stock sinks.
+    Apart,
+}
 
-// SAFETY: the meta holds plain numbers and is only changed through `&mut`.
-unsafe impl Send for PacketsMeta {}
-// SAFETY: as above.
-unsafe impl Sync for PacketsMeta {}
-
-impl PacketsMeta {
-    /// Describes `buffer` as `count` datagrams of `size` bytes.
-    pub fn add(
-        buffer: &mut gst::BufferRef,
-        size: usize,
-        count: usize,
-    ) -> gst::MetaRefMut<'_, Self, gst::meta::Standalone> {
-        debug_assert_eq!(buffer.size(), size * count);
-        // SAFETY: `register` describes the type that is cast to here, `init` made it valid, and the buffer is ours
-        // to change.
-        unsafe {
-            let meta = gst::ffi::gst_buffer_add_meta(buffer.as_mut_ptr(), info(), ptr::null_mut());
-            let meta = &mut *meta.cast::<Self>();
-            meta.0.size = size;
-            meta.0.count = count;
-            Self::from_mut_ptr(buffer, &mut meta.0)
+impl Form {
+    /// The one that whoever is behind `srcpad` names first.
+    ///
+    /// What takes anything names them in the order in which it is asked, which puts [`Self::Apart`] first.
+    pub fn agree(srcpad: &gst::Pad) -> Self {
+        let caps = srcpad.peer_query_caps(Some(&srcpad.pad_template_caps()));
+        match caps.structure(0) {
+            Some(first) if first.name() == DATAGRAM_CAPS_NAME => Self::Apart,
+            _ => Self::Together,
         }
     }
 
-    /// Bytes of each datagram.
-    pub fn size(&self) -> usize {
-        self.0.size
+    /// Caps of a payloader's source pad, in the order of [`Self::agree`].
+    pub fn template(media: &str) -> gst::Caps {
+        let mut caps = Self::Apart.caps().field("media", media).build();
+        caps.merge(Self::Together.caps().field("media", media).build());
+        caps
     }
 
-    /// Datagrams in the buffer.
-    pub fn count(&self) -> usize {
-        self.0.count
+    /// Begins the caps of this form.
+    pub fn caps(self) -> gst::caps::Builder<gst::caps::NoFeature> {
+        gst::Caps::builder(match self {
+            Self::Together => CAPS_NAME,
+            Self::Apart => DATAGRAM_CAPS_NAME,
+        })
     }
-}
 
-// SAFETY: `RawPacketsMeta` starts with a `GstMeta` and `meta_api` returns the API it was registered with.
-unsafe impl MetaAPI for PacketsMeta {
-    type GstType = RawPacketsMeta;
-
-    fn meta_api() -> glib::Type {
-        api()
-    }
-}
-
-impl fmt::Debug for PacketsMeta {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PacketsMeta").field("size", &self.size()).field("count", &self.count()).finish()
+    /// Pushes the datagrams of `packets`.
+    pub fn push(self, srcpad: &gst::Pad, packets: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        match self {
+            Self::Together => srcpad.push(packets),
+            Self::Apart => srcpad.push_list(apart(&packets).ok_or(gst::FlowError::Error)?),
+        }
     }
 }
 
-#[repr(C)]
-pub struct RawPacketsMeta {
-    parent: gst::ffi::GstMeta,
+/// A buffer for each datagram of `packets`; the bytes are shared.
+fn apart(packets: &gst::Buffer) -> Option<gst::BufferList> {
+    let meta = packets.meta::<PacketsMeta>()?;
+    let flags = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::MEMORY;
+    let mut list = gst::BufferList::new_sized(meta.count());
+    for n in 0..meta.count() {
+        let mut datagram = packets.copy_region(flags, n * meta.size()..(n + 1) * meta.size()).ok()?;
+        if n > 0 {
+            // Only the beginning of a copy keeps them, and all of a frame's datagrams have its time.
+            let datagram = datagram.get_mut()?;
+            datagram.set_pts(packets.pts());
+            datagram.set_dts(packets.dts());
+        }
+        list.get_mut()?.add(datagram);
+    }
+    Some(list)
+}
+
+/// How a buffer is cut into datagrams.
+pub type PacketsMeta = Plain<Cut>;
+
+/// `count` datagrams of `size` bytes each, without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
     size: usize,
     count: usize,
 }
 
-fn api() -> glib::Type {
-    static API: std::sync::LazyLock<glib::Type> = std::sync::LazyLock::new(|| {
-        // SAFETY: registered once, with a list of tags that ends in null.
-        unsafe {
-            let api = gst::ffi::gst_meta_api_type_register(
-                c"GstGameStreamPacketsMetaAPI".as_ptr(),
-                [ptr::null::<std::ffi::c_char>()].as_ptr() as *mut *const _,
-            );
-            glib::translate::from_glib(api)
-        }
-    });
-    *API
-}
-
-fn info() -> *const gst::ffi::GstMetaInfo {
-    struct Info(ptr::NonNull<gst::ffi::GstMetaInfo>);
-    // SAFETY: a registered info is never freed nor changed.
-    unsafe impl Send for Info {}
-    // SAFETY: as above.
-    unsafe impl Sync for Info {}
-    static INFO: std::sync::LazyLock<Info> = std::sync::LazyLock::new(|| {
-        // SAFETY: size and functions belong to `RawPacketsMeta`, and the name is registered once.
-        let info = unsafe {
-            gst::ffi::gst_meta_register(
-                glib::translate::IntoGlib::into_glib(api()),
-                c"GstGameStreamPacketsMeta".as_ptr(),
-                size_of::<RawPacketsMeta>(),
-                Some(init),
-                None,
-                Some(transform),
-            )
-        };
-        Info(ptr::NonNull::new(info.cast_mut()).expect("GStreamer registers the meta"))
-    });
-    INFO.0.as_ptr()
-}
-
-unsafe extern "C" fn init(
-    meta: *mut gst::ffi::GstMeta,
-    _params: glib::ffi::gpointer,
-    _buffer: *mut gst::ffi::GstBuffer,
-) -> glib::ffi::gboolean {
-    // SAFETY: GStreamer allocated `meta` with the size given at registration.
-    unsafe {
-        let meta = meta.cast::<RawPacketsMeta>();
-        ptr::addr_of_mut!((*meta).size).write(0);
-        ptr::addr_of_mut!((*meta).count).write(0);
+impl PacketsMeta {
+    /// Describes `buffer` as `count` datagrams of `size` bytes; the meta stays with a buffer that belongs to a pool.
+    pub fn add(buffer: &mut gst::BufferRef, size: usize, count: usize) {
+        debug_assert_eq!(buffer.size(), size * count);
+        Self::set_pooled(buffer, Cut { size, count });
     }
-    glib::ffi::GTRUE
+
+    /// Bytes of each datagram.
+    pub fn size(&self) -> usize {
+        self.value().size
+    }
+
+    /// Datagrams in the buffer.
+    pub fn count(&self) -> usize {
+        self.value().count
+    }
 }
 
-/// Only a copy of the whole buffer keeps the cut: one that is as long as the datagrams are.
-unsafe extern "C" fn transform(
-    into: *mut gst::ffi::GstBuffer,
-    meta: *mut gst::ffi::GstMeta,
-    _from: *mut gst::ffi::GstBuffer,
-    kind: glib::ffi::GQuark,
-    data: glib::ffi::gpointer,
-) -> glib::ffi::gboolean {
-    // SAFETY: GStreamer passes a meta of ours, a buffer that may be changed, and for a copy a `GstMetaTransformCopy`.
-    unsafe {
-        if kind != glib::ffi::g_quark_from_static_string(c"gst-copy".as_ptr()) {
-            return glib::ffi::GFALSE;
-        }
-        let copy = &*data.cast::<gst::ffi::GstMetaTransformCopy>();
-        if copy.region != glib::ffi::GFALSE {
-            return glib::ffi::GFALSE;
-        }
-        let meta = &*meta.cast::<RawPacketsMeta>();
-        let into = gst::BufferRef::from_mut_ptr(into);
-        if meta.size.checked_mul(meta.count) != Some(into.size()) {
-            return glib::ffi::GFALSE;
-        }
-        PacketsMeta::add(into, meta.size, meta.count);
+impl Value for Cut {
+    const API: &'static CStr = c"GstGameStreamPacketsMetaAPI";
+    const NAME: &'static CStr = c"GstGameStreamPacketsMeta";
+
+    fn registration() -> &'static OnceLock<Registration> {
+        static REGISTRATION: OnceLock<Registration> = OnceLock::new();
+        &REGISTRATION
     }
-    glib::ffi::GTRUE
+
+    /// Only a copy of the whole buffer keeps the cut: one that is as long as the datagrams are.
+    fn follows(&self, into: &gst::BufferRef, whole: bool) -> bool {
+        whole && self.size.checked_mul(self.count) == Some(into.size())
+    }
 }
 
 #[cfg(test)]

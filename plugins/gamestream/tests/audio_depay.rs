@@ -16,7 +16,9 @@ fn payload(n: usize) -> Vec<u8> {
 /// The datagrams of `count` payloads with their times.
 fn datagrams_of(properties: &str, count: usize) -> Vec<(Vec<u8>, gst::ClockTime)> {
     init();
-    let mut pay = Harness::new_parse(&format!("gamestreamaudiopay {properties}"));
+    let mut pay = Harness::new_parse(&format!(
+        "gamestreamaudiopay {properties} ! capsfilter caps=application/x-gamestream-packets"
+    ));
     pay.set_src_caps_str("audio/x-opus,channels=2,channel-mapping-family=0");
     pay.play();
     for n in 0..count {
@@ -164,7 +166,7 @@ fn a_tone_survives_the_loss_of_two_packets_of_six() {
     init();
     let pipeline = gst::parse::launch(
         "audiotestsrc num-buffers=100 samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=2 \
-         ! opusenc frame-size=5 bitrate-type=cbr bitrate=96000 ! gamestreamaudiopay ! appsink name=out sync=false",
+         ! opusenc frame-size=5 bitrate-type=cbr bitrate=96000 ! gamestreamaudiopay ! application/x-gamestream-packets ! appsink name=out sync=false",
     )
     .unwrap()
     .downcast::<gst::Bin>()

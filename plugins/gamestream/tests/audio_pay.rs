@@ -11,7 +11,9 @@ const MATRIX: [u8; 8] = [0x77, 0x40, 0x38, 0x0e, 0xc7, 0xa7, 0x0d, 0x6c];
 
 fn payloader(properties: &str) -> Harness {
     init();
-    let mut harness = Harness::new_parse(&format!("gamestreamaudiopay name=pay {properties}"));
+    let mut harness = Harness::new_parse(&format!(
+        "gamestreamaudiopay name=pay {properties} ! capsfilter caps=application/x-gamestream-packets"
+    ));
     harness.set_src_caps_str("audio/x-opus,channels=2,channel-mapping-family=0");
     harness.play();
     harness

@@ -21,7 +21,9 @@ struct Frame {
 /// Frames of these lengths, the first one a key frame, and their packets.
 fn frames(properties: &str, lengths: &[usize]) -> Vec<Frame> {
     init();
-    let mut pay = Harness::new_parse(&format!("gamestreamvideopay {properties}"));
+    let mut pay = Harness::new_parse(&format!(
+        "gamestreamvideopay {properties} ! capsfilter caps=application/x-gamestream-packets"
+    ));
     pay.set_src_caps_str(H264);
     pay.play();
     let mut send = |(n, &len): (usize, &usize)| {

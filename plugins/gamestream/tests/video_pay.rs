@@ -4,6 +4,7 @@ mod media;
 
 use gst::prelude::*;
 use gst_check::Harness;
+use gstgamestream::timing::{FrameMeta, FrameTimes};
 use gstgamestream::wire::seal::{Key, VideoOpener};
 use media::{Dice, KEY, datagrams, init, stat};
 use std::cell::RefCell;
@@ -14,7 +15,9 @@ const H264: &str = "video/x-h264,stream-format=byte-stream,alignment=au,framerat
 
 fn payloader(properties: &str) -> Harness {
     init();
-    let mut harness = Harness::new_parse(&format!("gamestreamvideopay name=pay {properties}"));
+    let mut harness = Harness::new_parse(&format!(
+        "gamestreamvideopay name=pay {properties} ! capsfilter caps=application/x-gamestream-packets"
+    ));
     harness.set_src_caps_str(H264);
     harness.play();
     harness
@@ -329,9 +332,61 @@ fn caps_name_the_codec_and_new_caps_forget_nothing() {
 }
 
 #[test]
+fn stock_elements_get_a_buffer_for_each_datagram() {
+    init();
+    let together = two_frames(&mut payloader("fec-percentage=50"));
+    let mut stock = Harness::new_parse("gamestreamvideopay fec-percentage=50");
+    stock.set_src_caps_str(H264);
+    stock.play();
+    let apart = two_frames(&mut stock);
+    for (together, apart) in together.iter().zip(&apart) {
+        let expected = datagrams(&together[0]);
+        assert_eq!((together.len(), apart.len()), (1, expected.len()));
+        for (buffer, datagram) in apart.iter().zip(&expected) {
+            assert_eq!(&buffer.map_readable().unwrap()[..], datagram);
+            assert_eq!(buffer.pts(), together[0].pts());
+            let delta = |buffer: &gst::Buffer| buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            assert_eq!(delta(buffer), delta(&together[0]));
+        }
+    }
+    let caps = stock.sinkpad().unwrap().current_caps().unwrap();
+    let expected = "application/x-gamestream,media=video,encoding-name=H264,framerate=60/1";
+    assert_eq!(caps, expected.parse::<gst::Caps>().unwrap());
+}
+
+/// What becomes of a key frame and a delta frame.
+fn two_frames(harness: &mut Harness) -> [Vec<gst::Buffer>; 2] {
+    [key(5000, 0), delta(700, 1)].map(|frame| {
+        harness.push(frame).unwrap();
+        std::iter::from_fn(|| harness.try_pull()).collect()
+    })
+}
+
+#[test]
+fn host_latency_begins_where_the_picture_was_captured() {
+    let mut harness = payloader("");
+    let now = gst::get_timestamp();
+    let ago = |ms| Some(now - gst::ClockTime::from_mseconds(ms));
+    let times = FrameTimes { capture: ago(500), pace: ago(200), ..FrameTimes::default() };
+    for (n, repeated, least) in [(0, false, 5000), (1, true, 2000)] {
+        let mut buffer = key(10, n);
+        FrameMeta::set(buffer.get_mut().unwrap(), FrameTimes { number: n, repeated, ..times });
+        harness.push(buffer).unwrap();
+        let out = harness.pull().unwrap();
+        let passed = (gst::get_timestamp() - now).useconds() / 100;
+        let latency = u64::from(le(&datagrams(&out)[0], 33..35));
+        assert!((least..=least + passed).contains(&latency), "{latency} tenths of a millisecond");
+        let written = *out.meta::<FrameMeta>().unwrap().value();
+        assert_eq!((written.number, written.repeated, written.capture), (n, repeated, times.capture));
+        assert!(written.packetized >= written.encode_out && written.encode_out >= Some(now), "{written:?}");
+    }
+}
+
+#[test]
 fn host_latency_is_the_age_of_the_frame() {
     init();
     let mut harness = Harness::new("gamestreamvideopay");
+    harness.set_sink_caps_str("application/x-gamestream-packets");
     harness.use_testclock();
     harness.set_src_caps_str(H264);
     harness.play();

@@ -3,6 +3,7 @@ use super::{
     caps::{any_rate, fixate},
     state::{Action, Frame, State, Timeline},
 };
+use crate::timing::{FrameMeta, FrameTimes};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -39,7 +40,7 @@ impl FramePacer {
         }
         state.flow?;
         let caps = state.caps.clone().ok_or(gst::FlowError::NotNegotiated)?;
-        let replaced = state.handle_frame(Frame { buffer, caps });
+        let replaced = state.handle_frame(Frame::arriving(buffer, caps));
         drop(state);
         self.changed.notify_all();
         drop(replaced);
@@ -206,9 +207,9 @@ impl FramePacer {
                 drop(state);
                 self.negotiate(&caps).map(|()| gst::FlowSuccess::Ok)
             }
-            Action::Push { frame, pts, duration } => {
+            Action::Push { frame, pts, duration, times } => {
                 drop(state);
-                self.push(frame, pts, duration)
+                self.push(frame, pts, duration, times)
             }
         };
         self.handle_flow(result);
@@ -227,7 +228,13 @@ impl FramePacer {
         }
     }
 
-    fn push(&self, frame: Frame, pts: u64, duration: u64) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push(
+        &self,
+        frame: Frame,
+        pts: u64,
+        duration: u64,
+        times: FrameTimes,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let changed = self.state().negotiated.as_ref() != Some(&frame.caps);
         if changed || self.src.check_reconfigure() {
             self.negotiate(&frame.caps)?;
@@ -247,6 +254,7 @@ impl FramePacer {
             writable.set_flags(gst::BufferFlags::DISCONT);
         }
         drop(frame);
+        FrameMeta::set(writable, FrameTimes { pace: Some(gst::get_timestamp()), ..times });
         gst::trace!(CAT, imp = self, "{buffer:?}");
         self.src.push(buffer)
     }

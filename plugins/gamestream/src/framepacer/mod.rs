@@ -14,6 +14,9 @@
  * The frame rate is what downstream asks for, upstream's otherwise, and 60/1 when neither says. The element is live,
  * so it delivers nothing while paused.
  *
+ * A meta travels with each picture (see `timing`): its number, whether it is a repeated one, when it was captured and
+ * when it left. Captured is what a GstReferenceTimestampMeta with caps timestamp/x-monotonic says, or the arrival here.
+ *
  * |[
  * gst-launch-1.0 videotestsrc is-live=true ! video/x-raw,framerate=7/1 ! framepacer ! video/x-raw,framerate=60/1 ! fpsdisplaysink
  * ]|

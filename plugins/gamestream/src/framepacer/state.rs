@@ -1,9 +1,10 @@
 //! What the thread that brings pictures and the one that takes them share.
 
 use super::{
-    cadence::{Cadence, Step},
+    cadence::{Cadence, Picture, Step},
     caps::DEFAULT_RATE,
 };
+use crate::timing::{CAPTURE_TIME, FrameTimes};
 use gst::prelude::*;
 
 /// A picture and what it is.
@@ -11,6 +12,19 @@ use gst::prelude::*;
 pub struct Frame {
     pub buffer: gst::Buffer,
     pub caps: gst::Caps,
+    /// On the monotonic clock.
+    captured: gst::ClockTime,
+}
+
+impl Frame {
+    /// A picture that arrives now, and was captured now unless it says when.
+    pub fn arriving(buffer: gst::Buffer, caps: gst::Caps) -> Self {
+        let said = buffer.iter_meta::<gst::ReferenceTimestampMeta>().find_map(|meta| {
+            let monotonic = meta.reference().structure(0)?.name() == CAPTURE_TIME;
+            monotonic.then(|| meta.timestamp())
+        });
+        Self { buffer, caps, captured: said.unwrap_or_else(gst::get_timestamp) }
+    }
 }
 
 /// The pipeline's clock while it plays.
@@ -91,6 +105,7 @@ pub enum Action {
         frame: Frame,
         pts: u64,
         duration: u64,
+        times: FrameTimes,
     },
     Eos,
 }
@@ -160,14 +175,21 @@ impl State {
                 self.sleep = Some(Sleep { id: id.clone().into(), or_frame });
                 Action::Sleep(id)
             }
-            Step::Show { pts, duration, .. } => {
+            Step::Show { picture, pts, duration } => {
                 // The cadence asks for a new picture only after `handle_frame`, and for the last one only after a
                 // new one; both keep it here.
                 if let Some(fresh) = self.fresh.take() {
                     self.last = Some(fresh);
                 }
                 let frame = self.last.clone().expect("a picture was shown before it is repeated");
-                Action::Push { frame, pts, duration }
+                let counts = self.cadence.counts();
+                let times = FrameTimes {
+                    number: counts.new + counts.repeated - 1,
+                    repeated: picture == Picture::Last,
+                    capture: Some(frame.captured),
+                    ..FrameTimes::default()
+                };
+                Action::Push { frame, pts, duration, times }
             }
         }
     }

@@ -1,4 +1,4 @@
-use crate::packets::{CAPS_NAME, PacketsMeta};
+use crate::packets::{Form, PacketsMeta};
 use crate::pool::GrowingPool;
 use crate::wire::audio::{Packetizer, Parity};
 use crate::wire::seal::{AudioSealer, Key, NotAKey};
@@ -40,6 +40,9 @@ impl Default for Settings {
 }
 
 struct State {
+    form: Form,
+    /// What comes in.
+    caps: Option<gst::Caps>,
     packetizer: Packetizer,
     pool: GrowingPool,
     sealer: Option<AudioSealer>,
@@ -49,6 +52,8 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
+            form: Form::default(),
+            caps: None,
             packetizer: Packetizer::default(),
             pool: GrowingPool::new(USUAL_BUFFER),
             sealer: None,
@@ -80,14 +85,15 @@ impl GameStreamAudioPay {
         if buffer.size() == 0 || buffer.flags().contains(gst::BufferFlags::HEADER) {
             return Ok(gst::FlowSuccess::Ok);
         }
+        if self.srcpad.check_reconfigure() {
+            self.negotiate();
+        }
         let (packet, parity) = self.packetize(&buffer).map_err(|error| self.fail(error))?;
-        if let Some(packet) = packet {
-            self.srcpad.push(packet)?;
+        let form = self.state.lock().unwrap().form;
+        for packets in [packet, parity].into_iter().flatten() {
+            form.push(&self.srcpad, packets)?;
         }
-        match parity {
-            Some(parity) => self.srcpad.push(parity),
-            None => Ok(gst::FlowSuccess::Ok),
-        }
+        Ok(gst::FlowSuccess::Ok)
     }
 
     /// The packet of `buffer` if it fits, and the parity that follows it.
@@ -97,7 +103,7 @@ impl GameStreamAudioPay {
     ) -> Result<(Option<gst::Buffer>, Option<gst::Buffer>), gst::FlowError> {
         let duration = self.settings.lock().unwrap().packet_duration;
         let state = &mut *self.state.lock().unwrap();
-        let State { packetizer, pool, sealer, stats } = state;
+        let State { packetizer, pool, sealer, stats, .. } = state;
         let opus = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         let Ok(len) = Packetizer::packet_len(opus.len(), sealer.is_some()) else {
             gst::warning!(CAT, imp = self, "{} bytes of Opus do not fit into a packet", opus.len());
@@ -141,11 +147,21 @@ impl GameStreamAudioPay {
 
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         if let gst::EventView::Caps(caps) = event.view() {
-            let caps = packet_caps(caps.caps());
-            gst::debug!(CAT, imp = self, "Sending {caps}");
-            return self.srcpad.push_event(gst::event::Caps::new(&caps));
+            self.state.lock().unwrap().caps = Some(caps.caps_owned());
+            return self.negotiate();
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// Agrees with downstream on how packets leave, and says what they are.
+    fn negotiate(&self) -> bool {
+        let Some(opus) = self.state.lock().unwrap().caps.clone() else { return true };
+        let form = Form::agree(&self.srcpad);
+        let caps = packet_caps(form, &opus);
+        gst::debug!(CAT, imp = self, "Sending {caps}");
+        self.state.lock().unwrap().form = form;
+        self.srcpad.current_caps().as_ref() == Some(&caps)
+            || self.srcpad.push_event(gst::event::Caps::new(&caps))
     }
 
     fn prepare(&self) -> Result<(), gst::ErrorMessage> {
@@ -178,9 +194,9 @@ fn packets(
 }
 
 /// What the packets of Opus with these caps are.
-fn packet_caps(opus: &gst::CapsRef) -> gst::Caps {
+fn packet_caps(form: Form, opus: &gst::CapsRef) -> gst::Caps {
     let channels = opus.structure(0).and_then(|structure| structure.get::<i32>("channels").ok());
-    gst::Caps::builder(CAPS_NAME)
+    form.caps()
         .field("media", "audio")
         .field("encoding-name", "OPUS")
         .field_if_some("channels", channels)
@@ -324,7 +340,7 @@ impl ElementImpl for GameStreamAudioPay {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let opus = gst::Caps::new_empty_simple("audio/x-opus");
-            let packets = gst::Caps::builder(CAPS_NAME).field("media", "audio").build();
+            let packets = Form::template("audio");
             let template = |name, direction, caps| {
                 gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
                     .expect("a template that GStreamer accepts")

@@ -1,6 +1,7 @@
 use super::continuity::{Continuity, Incoming, Verdict};
-use crate::packets::{CAPS_NAME, PacketsMeta};
+use crate::packets::{Form, PacketsMeta};
 use crate::pool::GrowingPool;
+use crate::timing::{FrameMeta, FrameTimes};
 use crate::wire::seal::{Key, NotAKey, VideoSealer};
 use crate::wire::video::{Frame, FrameKind, Layout, MAX_PACKET_SIZE, Packetizer, Redundancy};
 use gst::glib;
@@ -55,6 +56,9 @@ impl Settings {
 const USUAL_FRAME: usize = 256 * 1024;
 
 struct State {
+    form: Form,
+    /// What comes in.
+    caps: Option<gst::Caps>,
     packetizer: Packetizer,
     pool: GrowingPool,
     segment: gst::FormattedSegment<gst::ClockTime>,
@@ -67,6 +71,8 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
+            form: Form::default(),
+            caps: None,
             packetizer: Packetizer::default(),
             pool: GrowingPool::new(USUAL_FRAME),
             segment: Default::default(),
@@ -124,6 +130,9 @@ impl GameStreamVideoPay {
         if buffer.size() == 0 {
             return Ok(gst::FlowSuccess::Ok);
         }
+        if self.srcpad.check_reconfigure() {
+            self.negotiate();
+        }
         let now = self.obj().current_running_time();
         let settings = *self.settings.lock().unwrap();
         let (packets, key_unit) = self.packetize(&buffer, settings, now).map_err(|error| self.fail(error))?;
@@ -131,7 +140,7 @@ impl GameStreamVideoPay {
             self.request_key_unit();
         }
         match packets {
-            Some(packets) => self.srcpad.push(packets),
+            Some((form, packets)) => form.push(&self.srcpad, packets),
             None => Ok(gst::FlowSuccess::Ok),
         }
     }
@@ -142,7 +151,7 @@ impl GameStreamVideoPay {
         buffer: &gst::BufferRef,
         settings: Settings,
         now: Option<gst::ClockTime>,
-    ) -> Result<(Option<gst::Buffer>, bool), gst::FlowError> {
+    ) -> Result<(Option<(Form, gst::Buffer)>, bool), gst::FlowError> {
         let state = &mut *self.state.lock().unwrap();
         let layout = Layout::plan(buffer.size(), settings.packet_size as usize, settings.redundancy());
         if layout.is_err() {
@@ -161,7 +170,7 @@ impl GameStreamVideoPay {
         }
         state.stats.key_unit_requests += u64::from(ask);
         match layout {
-            Ok(layout) if send => Ok((Some(self.write(state, &layout, buffer, now)?), ask)),
+            Ok(layout) if send => Ok((Some((state.form, self.write(state, &layout, buffer, now)?)), ask)),
             _ => {
                 state.stats.dropped += 1;
                 Ok((None, ask))
@@ -182,19 +191,25 @@ impl GameStreamVideoPay {
         buffer: &gst::BufferRef,
         now: Option<gst::ClockTime>,
     ) -> Result<gst::Buffer, gst::FlowError> {
+        let arrival = gst::get_timestamp();
         let sealing = &mut *self.sealing.lock().unwrap();
         let sealer = sealing.sealer.as_mut().map(|(_, sealer)| sealer);
         let size = layout.datagram(sealer.is_some());
         let mut packets = state.pool.acquire(size * layout.packets())?;
+        let times = buffer.meta::<FrameMeta>().map(|meta| *meta.value());
         let out = packets.get_mut().expect("a buffer just acquired has one owner");
         {
             let bitstream = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
             let mut bytes = out.map_writable().map_err(|_| gst::FlowError::Error)?;
             let running_time = buffer.pts().and_then(|pts| state.segment.to_running_time(pts));
+            let age = times.and_then(|times| times.begin()).map_or_else(
+                || running_time.zip(now).map(|(from, to)| to.saturating_sub(from)),
+                |begin| Some(gst::get_timestamp().saturating_sub(begin)),
+            );
             let frame = Frame {
                 kind: if is_key(buffer) { FrameKind::Key } else { FrameKind::Delta },
                 timestamp: rtp_time(running_time.or(now).unwrap_or_default()),
-                latency: latency(running_time, now),
+                latency: latency(age),
                 bitstream: &bitstream,
             };
             state.packetizer.write(layout, &frame, sealer, &mut bytes);
@@ -206,6 +221,8 @@ impl GameStreamVideoPay {
             out.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
         PacketsMeta::add(out, size, layout.packets());
+        // A pooled buffer may still have the times of the frame before.
+        FrameMeta::set_pooled(out, packetized(times.unwrap_or_default(), arrival));
         state.stats.count(layout, is_key(buffer), size);
         gst::trace!(CAT, imp = self, "{} bytes in {} packets", buffer.size(), layout.packets());
         Ok(packets)
@@ -222,10 +239,12 @@ impl GameStreamVideoPay {
     fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Caps(caps) => {
-                self.state.lock().unwrap().interval = frame_interval(caps.caps());
-                let caps = packet_caps(caps.caps());
-                gst::debug!(CAT, imp = self, "Sending {caps}");
-                return self.srcpad.push_event(gst::event::Caps::new(&caps));
+                {
+                    let state = &mut *self.state.lock().unwrap();
+                    state.interval = frame_interval(caps.caps());
+                    state.caps = Some(caps.caps_owned());
+                }
+                return self.negotiate();
             }
             gst::EventView::Segment(segment) => {
                 let segment = segment.segment().downcast_ref::<gst::ClockTime>();
@@ -239,6 +258,17 @@ impl GameStreamVideoPay {
             _ => {}
         }
         gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    /// Agrees with downstream on how packets leave, and says what they are.
+    fn negotiate(&self) -> bool {
+        let Some(video) = self.state.lock().unwrap().caps.clone() else { return true };
+        let form = Form::agree(&self.srcpad);
+        let caps = packet_caps(form, &video);
+        gst::debug!(CAT, imp = self, "Sending {caps}");
+        self.state.lock().unwrap().form = form;
+        self.srcpad.current_caps().as_ref() == Some(&caps)
+            || self.srcpad.push_event(gst::event::Caps::new(&caps))
     }
 
     /// Takes up the key.
@@ -292,11 +322,19 @@ fn rtp_time(running_time: gst::ClockTime) -> u32 {
     ((u128::from(running_time.nseconds()) * 9 + 50_000) / 100_000) as u32
 }
 
-/// Tenths of a millisecond from `from` until `to`, at least one; 0 when it is not known.
-fn latency(from: Option<gst::ClockTime>, to: Option<gst::ClockTime>) -> u16 {
-    let Some((from, to)) = from.zip(to) else { return 0 };
-    let tenths = to.saturating_sub(from).useconds() / 100;
-    tenths.clamp(1, u64::from(u16::MAX)) as u16
+/// An age in tenths of a millisecond, at least one; 0 when it is not known.
+fn latency(age: Option<gst::ClockTime>) -> u16 {
+    let Some(age) = age else { return 0 };
+    (age.useconds() / 100).clamp(1, u64::from(u16::MAX)) as u16
+}
+
+/// The times of a frame whose packets are ready; `arrival` is when it came, unless somebody saw it leave the encoder.
+fn packetized(times: FrameTimes, arrival: gst::ClockTime) -> FrameTimes {
+    FrameTimes {
+        encode_out: times.encode_out.or(Some(arrival)),
+        packetized: Some(gst::get_timestamp()),
+        ..times
+    }
 }
 
 /// From one frame to the next, if these caps say it.
@@ -307,14 +345,14 @@ fn frame_interval(video: &gst::CapsRef) -> Option<gst::ClockTime> {
 }
 
 /// What the packets of video with these caps are.
-fn packet_caps(video: &gst::CapsRef) -> gst::Caps {
+fn packet_caps(form: Form, video: &gst::CapsRef) -> gst::Caps {
     let structure = video.structure(0).expect("caps of an event are fixed");
     let encoding = match structure.name().as_str() {
         "video/x-h265" => "H265",
         "video/x-av1" => "AV1",
         _ => "H264",
     };
-    gst::Caps::builder(CAPS_NAME)
+    form.caps()
         .field("media", "video")
         .field("encoding-name", encoding)
         .field_if_some("framerate", structure.get::<gst::Fraction>("framerate").ok())
@@ -473,7 +511,7 @@ impl ElementImpl for GameStreamVideoPay {
                 .structure(stream("video/x-h265", "byte-stream", "au"))
                 .structure(stream("video/x-av1", "obu-stream", "tu"))
                 .build();
-            let packets = gst::Caps::builder(CAPS_NAME).field("media", "video").build();
+            let packets = Form::template("video");
             let template = |name, direction, caps| {
                 gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
                     .expect("a template that GStreamer accepts")

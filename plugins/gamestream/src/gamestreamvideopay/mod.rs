@@ -7,7 +7,13 @@
  * blocks per frame, each with Reed-Solomon parity, each packet sealed with AES-128-GCM when there is a key.
  *
  * A frame leaves as one buffer with all its datagrams back to back and a meta that says how to cut it, which
- * pacedudpsink sends and gamestreamvideodepay understands. Packets and parity are computed in that pooled buffer.
+ * pacedudpsink sends and gamestreamvideodepay understands. Packets and parity are computed in that pooled buffer. To
+ * stock elements, udpsink for example, it leaves as a list with a buffer for each datagram. Caps decide: of
+ * application/x-gamestream (a buffer each) and application/x-gamestream-packets (together) the one that downstream
+ * names first, and where all is welcome a buffer each.
+ *
+ * The host latency that clients display is the time since the picture was captured where framepacer is upstream, and
+ * the age of the buffer's timestamp elsewhere.
  *
  * Packets are sealed under nonces that count from 0 for each key, also over a stop and a start of the element. So give a
  * key to one element only, and a new element a new key.

@@ -5,7 +5,11 @@ use super::{
     settings::{Destination, LossSettings, Settings, properties, resolve},
     socket::{Reports, UdpSocket, Way},
 };
-use crate::{packets::PacketsMeta, wire::pacing};
+use crate::{
+    packets::{CAPS_NAME, PacketsMeta},
+    timing::{FrameMeta, FrameTimes, Stages},
+    wire::pacing,
+};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -35,6 +39,7 @@ pub struct PacedUdpSink {
     /// Taken out by the streaming thread while it sends, so that nothing is locked while it waits.
     run: Mutex<Option<Run>>,
     stats: Mutex<Stats>,
+    stages: Mutex<Stages>,
     caps_interval: Mutex<Option<Duration>>,
     interrupt: Interrupt,
 }
@@ -305,6 +310,7 @@ impl PacedUdpSink {
         &self,
         datagrams: &[IoSlice<'_>],
         duration: Option<gst::ClockTime>,
+        times: Option<FrameTimes>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let taken = self.run.lock().unwrap().take();
         let Some(mut run) = taken else {
@@ -313,7 +319,13 @@ impl PacedUdpSink {
         sharpen_sleep();
         let interval = duration.map(Duration::from).or(*self.caps_interval.lock().unwrap());
         let mut stats = Stats::default();
+        let first_send = gst::get_timestamp();
         let result = self.send_frame(&mut run, datagrams, interval, &mut stats);
+        if let Some(times) = times.filter(|_| stats.packets > 0) {
+            let last_send = Some(gst::get_timestamp());
+            let times = FrameTimes { first_send: Some(first_send), last_send, ..times };
+            self.stages.lock().unwrap().record(&times);
+        }
         gst::trace!(CAT, imp = self, "{} of {} datagrams sent", stats.packets, datagrams.len());
         self.stats.lock().unwrap().add(&stats, &run.sender);
         *self.run.lock().unwrap() = Some(run);
@@ -371,6 +383,11 @@ fn sharpen_sleep() {
     });
 }
 
+/// When the frame in a buffer passed what, as far as somebody observed it.
+fn times(buffer: &gst::BufferRef) -> Option<FrameTimes> {
+    buffer.meta::<FrameMeta>().map(|meta| *meta.value())
+}
+
 /// Cuts a buffer as its meta says; without one it is a datagram.
 fn cut<'a>(bytes: &'a [u8], buffer: &gst::BufferRef, datagrams: &mut Vec<IoSlice<'a>>) {
     match buffer.meta::<PacketsMeta>() {
@@ -407,7 +424,11 @@ impl ObjectImpl for PacedUdpSink {
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            "stats" => self.stats.lock().unwrap().structure().to_value(),
+            "stats" => {
+                let mut stats = self.stats.lock().unwrap().structure();
+                stats.set("stages", self.stages.lock().unwrap().structure());
+                stats.to_value()
+            }
             name => self.settings.lock().unwrap().value(name),
         }
     }
@@ -467,6 +488,7 @@ impl BaseSinkImpl for PacedUdpSink {
         self.find_way(&mut run);
         *self.stats.lock().unwrap() = Stats { call: run.sender.call().name(), ..Stats::default() };
         *self.caps_interval.lock().unwrap() = None;
+        *self.stages.lock().unwrap() = Stages::default();
         *self.run.lock().unwrap() = Some(run);
         Ok(())
     }
@@ -493,7 +515,7 @@ impl BaseSinkImpl for PacedUdpSink {
         })?;
         let mut datagrams = Vec::new();
         cut(&map, buffer, &mut datagrams);
-        self.deliver(&datagrams, buffer.duration())
+        self.deliver(&datagrams, buffer.duration(), times(buffer))
     }
 
     /// A list is one frame.
@@ -507,7 +529,16 @@ impl BaseSinkImpl for PacedUdpSink {
         for (map, buffer) in maps.iter().zip(list.iter()) {
             cut(map, buffer, &mut datagrams);
         }
-        self.deliver(&datagrams, list.iter().find_map(gst::BufferRef::duration))
+        let duration = list.iter().find_map(gst::BufferRef::duration);
+        self.deliver(&datagrams, duration, list.iter().find_map(times))
+    }
+
+    /// Anything is sent, and a frame in one buffer is what a payloader should choose.
+    fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
+        let Some(filter) = filter else { return Some(gst::Caps::new_any()) };
+        let mut caps = gst::Caps::new_empty_simple(CAPS_NAME).intersect(filter);
+        caps.merge(filter.clone());
+        Some(caps)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {

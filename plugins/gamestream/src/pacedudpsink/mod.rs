@@ -22,7 +22,9 @@
  * Statistics (`application/x-pacedudpsink-stats`): `frames` (buffers or lists handled), `packets` and `bytes` sent,
  * `dropped` (datagrams without destination, or not taken by the network), `lost` (datagrams lost on purpose),
  * `send-calls` (system calls made), `waits` (pauses between bursts), `errors` (refused system calls) and `call` (the
- * system call in use: `gso`, `sendmmsg` or `send`).
+ * system call in use: `gso`, `sendmmsg` or `send`). With framepacer upstream, `stages` says where the time of frames
+ * goes (`application/x-gamestream-stages`): a structure each for `pace`, `encode`, `packetize`, `queue`, `send` and
+ * `total` with `count`, `p50`, `p99` and `max` in nanoseconds.
  */
 use gst::glib;
 

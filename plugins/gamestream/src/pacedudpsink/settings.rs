@@ -185,7 +185,7 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .blurb(
                 "Counts since the start (application/x-pacedudpsink-stats): frames, packets, bytes, dropped (without \
                  destination, or not taken by the network), lost (on purpose), send-calls, waits (between bursts), \
-                 errors (refused sends) and call (the system call in use)",
+                 errors (refused sends), call (the system call in use) and stages (where the time of frames goes, in ns)",
             )
             .read_only()
             .build(),
