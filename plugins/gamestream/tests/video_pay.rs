@@ -332,6 +332,69 @@ fn caps_name_the_codec_and_new_caps_forget_nothing() {
 }
 
 #[test]
+fn an_empty_buffer_is_no_frame() {
+    let mut harness = payloader("");
+    harness.push(key(100, 0)).unwrap();
+    harness.push(delta(0, 1)).unwrap();
+    harness.push(delta(100, 2)).unwrap();
+    let indices: Vec<u32> = (0..2).map(|_| le(&datagrams(&harness.pull().unwrap())[0], 20..24)).collect();
+    assert_eq!(indices, [1, 2]);
+    assert!(harness.try_pull().is_none());
+}
+
+#[test]
+fn what_is_changed_while_playing_counts_from_the_next_frame() {
+    let mut harness = payloader("packet-size=1024 fec-percentage=20");
+    let (mut packets, mut frames) = (0, 0);
+    let settings = [(1024, 20, 0), (1024, 50, 0), (1392, 50, 0), (64, 0, 0), (1392, 0, 3), (1392, 20, 3)];
+    for (size, percentage, min) in settings {
+        let element = pay(&harness);
+        element.set_property("packet-size", size as u32);
+        element.set_property("fec-percentage", percentage as u32);
+        element.set_property("min-fec-packets", min as u32);
+        let bytes = Dice::new(size).bytes(3000);
+        harness.push(frame(bytes.clone(), frames, gst::BufferFlags::empty())).unwrap();
+        let out = datagrams(&harness.pull().unwrap());
+        frames += 1;
+        assert_eq!(check_frame(&out, packets, frames as u32), bytes);
+        packets += out.len() as u32;
+        let data = k(&out[0]);
+        assert_eq!((out[0].len() as u64, data as u64), (size + 16, 3008_u64.div_ceil(size - 16)));
+        let parity = if percentage == 0 { 0 } else { (data * percentage).div_ceil(100).max(min) };
+        assert_eq!(out.len() - data, parity, "{percentage} %, at least {min}");
+    }
+}
+
+#[test]
+fn a_flush_keeps_the_numbers() {
+    let mut harness = payloader("");
+    harness.push(key(2000, 0)).unwrap();
+    let first = datagrams(&harness.pull().unwrap());
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert_eq!(harness.push(delta(100, 1)), Err(gst::FlowError::Flushing));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    assert!(harness.push_event(gst::event::Segment::new(&segment)));
+    harness.push(delta(100, 0)).unwrap();
+    check_frame(&datagrams(&harness.pull().unwrap()), first.len() as u32, 2);
+}
+
+#[test]
+fn another_kind_of_receiver_may_come_while_playing() {
+    let mut harness = payloader("");
+    harness.push(key(5000, 0)).unwrap();
+    let first = datagrams(&harness.pull().unwrap());
+    let filter = pay(&harness).static_pad("src").unwrap().peer().unwrap().parent_element().unwrap();
+    filter.set_property("caps", gst::Caps::new_any());
+    harness.push(delta(5000, 1)).unwrap();
+    let apart: Vec<Vec<u8>> = std::iter::from_fn(|| harness.try_pull())
+        .map(|buffer| buffer.map_readable().unwrap().to_vec())
+        .collect();
+    assert_eq!(apart.len(), first.len());
+    check_frame(&apart, first.len() as u32, 2);
+}
+
+#[test]
 fn stock_elements_get_a_buffer_for_each_datagram() {
     init();
     let together = two_frames(&mut payloader("fec-percentage=50"));
