@@ -1,14 +1,18 @@
 use super::{
+    alarm::{self, Alarm},
+    datagrams::{cut, recycle},
     fault::Fault,
+    interface,
     loss::Loss,
     sender::{Call, Sender},
     settings::{Destination, LossSettings, Settings, properties, resolve},
     socket::{Reports, UdpSocket, Way},
+    stats::Stats,
 };
 use crate::{
-    packets::{CAPS_NAME, PacketsMeta},
+    packets::CAPS_NAME,
     timing::{FrameMeta, FrameTimes, Stages},
-    wire::pacing,
+    wire::pacing::{Frame, Pacer},
 };
 use gst::glib;
 use gst::prelude::*;
@@ -17,16 +21,15 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use std::{
     io::{self, IoSlice},
-    sync::{Arc, Condvar, LazyLock, Mutex},
-    time::{Duration, Instant},
+    os::fd::AsFd,
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
 };
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("pacedudpsink", gst::DebugColorFlags::empty(), Some("Paced UDP sink"))
 });
 
-/// How long a frame may wait in all for a socket that takes nothing.
-const PATIENCE: Duration = Duration::from_millis(5);
 /// Reports of the network on earlier datagrams that a burst passes over, and one more.
 const TRIES: u32 = 4;
 /// Between two tries when the device's queue is full (ENOBUFS): the kernel tells nobody when it has room again.
@@ -41,7 +44,8 @@ pub struct PacedUdpSink {
     stats: Mutex<Stats>,
     stages: Mutex<Stages>,
     caps_interval: Mutex<Option<Duration>>,
-    interrupt: Interrupt,
+    /// Of the present run; rings while nothing may wait.
+    alarm: Mutex<Option<Arc<Alarm>>>,
 }
 
 /// From start to stop.
@@ -54,42 +58,13 @@ struct Run {
     /// The error that the user was told of last.
     warned: Option<i32>,
     sender: Sender,
+    /// Of the interface that leads there, in kbit/s.
+    interface: Option<u32>,
+    pacer: Pacer,
+    alarm: Arc<Alarm>,
     loss: Loss,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Stats {
-    frames: u64,
-    packets: u64,
-    bytes: u64,
-    dropped: u64,
-    lost: u64,
-    send_calls: u64,
-    waits: u64,
-    errors: u64,
-    call: &'static str,
-}
-
-/// Ends waits early.
-#[derive(Default)]
-struct Interrupt {
-    interrupted: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Interrupt {
-    fn set(&self, interrupted: bool) {
-        *self.interrupted.lock().unwrap() = interrupted;
-        self.changed.notify_all();
-    }
-
-    /// Waits until `duration` is over (true) or somebody interrupts (false).
-    fn wait(&self, duration: Duration) -> bool {
-        let guard = self.interrupted.lock().unwrap();
-        let (guard, _) =
-            self.changed.wait_timeout_while(guard, duration, |interrupted| !*interrupted).unwrap();
-        !*guard
-    }
+    /// Empty; kept for its memory.
+    datagrams: Vec<IoSlice<'static>>,
 }
 
 /// What follows a refused send.
@@ -106,54 +81,59 @@ impl PacedUdpSink {
     fn send_frame(
         &self,
         run: &mut Run,
-        datagrams: &[IoSlice<'_>],
+        datagrams: &mut Vec<IoSlice<'_>>,
         interval: Option<Duration>,
         stats: &mut Stats,
     ) -> Result<(), gst::FlowError> {
         self.take_settings(run);
-        let kept: Vec<_> = datagrams.iter().filter(|_| !run.loss.loses()).copied().collect();
-        stats.lost += (datagrams.len() - kept.len()) as u64;
+        stats.lost += run.lose(datagrams);
         if run.way.is_none() {
-            stats.dropped += kept.len() as u64;
+            stats.dropped += datagrams.len() as u64;
             return Ok(());
         }
-        let bytes = kept.iter().map(|d| d.len()).sum();
-        let plan = match interval {
-            Some(interval) if run.settings.pacing => {
-                pacing::Plan::spread(kept.len(), bytes, interval, run.settings.link_kbps)
-            }
-            _ => pacing::Plan::at_once(kept.len()),
-        };
-        let begin = Instant::now();
-        let mut patience = PATIENCE;
+        let bytes = datagrams.iter().map(|datagram| datagram.len()).sum();
+        let frame = Frame { packets: datagrams.len(), bytes, interval };
+        let path = run.settings.path(run.interface);
+        let plan = run.pacer.plan(&frame, &run.settings.cap(), &path, alarm::now());
+        let limit = plan.limit();
+        let mut paused = Duration::ZERO;
         for burst in plan {
-            self.pause_until(burst.due, begin, stats)?;
-            if !self.send_burst(run, &kept[burst.packets], &mut patience, stats) {
+            paused += self.pause_until(&run.alarm, burst.due + paused, stats)?;
+            if !self.send_burst(run, &datagrams[burst.packets], limit + paused, stats) {
                 break;
             }
         }
-        stats.dropped += kept.len() as u64 - stats.packets;
+        run.pacer.done(alarm::now());
+        stats.dropped += datagrams.len() as u64 - stats.packets;
         Ok(())
     }
 
-    /// Waits for a burst's turn. A pause of the pipeline is waited out, a flush ends the frame.
-    fn pause_until(&self, due: Duration, begin: Instant, stats: &mut Stats) -> Result<(), gst::FlowError> {
-        while let Some(wait) = pacing::wait(due, begin.elapsed()) {
-            stats.waits += 1;
-            if !self.interrupt.wait(wait) {
-                gst::log!(CAT, imp = self, "interrupted");
-                self.obj().wait_preroll()?;
-            }
+    /// Waits for a burst's turn. A flush ends the frame; a pause of the pipeline is waited out, and how long it took is
+    /// returned: the bursts to come are later by that.
+    fn pause_until(
+        &self,
+        alarm: &Alarm,
+        mut due: Duration,
+        stats: &mut Stats,
+    ) -> Result<Duration, gst::FlowError> {
+        let mut paused = Duration::ZERO;
+        stats.waits += u64::from(alarm::now() < due);
+        while !alarm.wait_until(due, &mut stats.cost) {
+            gst::log!(CAT, imp = self, "interrupted");
+            let begin = alarm::now();
+            self.obj().wait_preroll()?;
+            let took = alarm::now() - begin;
+            (due, paused) = (due + took, paused + took);
         }
-        Ok(())
+        Ok(paused)
     }
 
-    /// Sends a burst; `false` gives up the rest of the frame.
+    /// Sends a burst; `false` gives up the rest of the frame, which is not waited for after `limit`.
     fn send_burst(
         &self,
         run: &mut Run,
         datagrams: &[IoSlice<'_>],
-        patience: &mut Duration,
+        limit: Duration,
         stats: &mut Stats,
     ) -> bool {
         let mut at = 0;
@@ -165,7 +145,7 @@ impl PacedUdpSink {
                     stats.count(&datagrams[at..at + count]);
                     at += count;
                 }
-                Err(error) => match self.handle_error(run, &error, patience, &mut tries, stats) {
+                Err(error) => match self.handle_error(run, &error, limit, &mut tries, stats) {
                     Then::Again => {}
                     Then::Skip => at += 1,
                     Then::GiveUp => return false,
@@ -179,20 +159,13 @@ impl PacedUdpSink {
         &self,
         run: &mut Run,
         error: &io::Error,
-        patience: &mut Duration,
+        limit: Duration,
         tries: &mut u32,
         stats: &mut Stats,
     ) -> Then {
         match Fault::from(error) {
             Fault::Interrupted => return Then::Again,
-            Fault::Full if !patience.is_zero() => {
-                self.wait_for_room(&run.socket, error, patience);
-                return Then::Again;
-            }
-            Fault::Full => {
-                gst::debug!(CAT, imp = self, "The network does not take more: {error}");
-                return Then::GiveUp;
-            }
+            Fault::Full => return self.wait_for_room(run, error, limit, stats),
             _ => {}
         }
         stats.errors += 1;
@@ -218,6 +191,22 @@ impl PacedUdpSink {
         }
     }
 
+    /// Waits until the network takes more, at most until `limit`.
+    fn wait_for_room(&self, run: &Run, error: &io::Error, limit: Duration, stats: &mut Stats) -> Then {
+        let now = alarm::now();
+        let undisturbed = now < limit
+            && if error.raw_os_error() == Some(libc::EAGAIN) {
+                run.alarm.wait_writable(run.socket.as_fd(), limit)
+            } else {
+                run.alarm.wait_until(limit.min(now + RETRY), &mut stats.cost)
+            };
+        if undisturbed {
+            return Then::Again;
+        }
+        gst::debug!(CAT, imp = self, "The network does not take more: {error}");
+        Then::GiveUp
+    }
+
     /// Tells the user of an error, the first time in a row only.
     fn warn(&self, run: &mut Run, error: &io::Error) {
         if error.raw_os_error().is_none_or(|code| run.warned.replace(code) == Some(code)) {
@@ -229,16 +218,6 @@ impl PacedUdpSink {
             gst::ResourceError::Write,
             ["Cannot send to {} port {port}: {error}", host.as_deref().unwrap_or_default()]
         );
-    }
-
-    fn wait_for_room(&self, socket: &UdpSocket, error: &io::Error, patience: &mut Duration) {
-        let begin = Instant::now();
-        if error.raw_os_error() == Some(libc::EAGAIN) {
-            socket.wait_writable(*patience);
-        } else if !self.interrupt.wait(RETRY.min(*patience)) {
-            *patience = Duration::ZERO;
-        }
-        *patience = patience.saturating_sub(begin.elapsed());
     }
 
     /// Tells the application that a destination cannot be reached, the first time only.
@@ -287,84 +266,62 @@ impl PacedUdpSink {
         let to = &run.settings.to;
         let found = to.address().and_then(|address| {
             let source = to.source()?;
-            address.map(|address| run.socket.way(address, source, to.dscp)).transpose()
+            let Some(address) = address else { return Ok((None, None)) };
+            let way = run.socket.way(address, source, to.dscp)?;
+            Ok((Some(way), interface::speed_towards(address, source)))
         });
-        gst::debug!(CAT, imp = self, "Way to {to:?}: {found:?}");
+        gst::debug!(CAT, imp = self, "Way to {to:?} and kbit/s of the interface: {found:?}");
         run.gone = false;
         run.warned = None;
         run.sender.start_over();
         // What the network has to say of the former destination is of no interest any more.
         run.socket.take_reports(None);
-        run.way = found.unwrap_or_else(|error| {
+        (run.way, run.interface) = found.unwrap_or_else(|error| {
             gst::element_imp_warning!(
                 self,
                 gst::ResourceError::NotFound,
                 ["Cannot send to {} port {}: {error}", to.host.as_deref().unwrap_or_default(), to.port]
             );
-            None
+            (None, None)
         });
     }
 
-    /// Sends `datagrams` as one frame.
-    fn deliver(
+    /// Sends as one frame the datagrams that `fill` names.
+    fn deliver<'a>(
         &self,
-        datagrams: &[IoSlice<'_>],
         duration: Option<gst::ClockTime>,
         times: Option<FrameTimes>,
+        fill: impl FnOnce(&mut Vec<IoSlice<'a>>),
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let taken = self.run.lock().unwrap().take();
         let Some(mut run) = taken else {
             return Err(gst::FlowError::Flushing);
         };
-        sharpen_sleep();
+        let mut datagrams = recycle(std::mem::take(&mut run.datagrams));
+        fill(&mut datagrams);
         let interval = duration.map(Duration::from).or(*self.caps_interval.lock().unwrap());
         let mut stats = Stats::default();
         let first_send = gst::get_timestamp();
-        let result = self.send_frame(&mut run, datagrams, interval, &mut stats);
+        let result = self.send_frame(&mut run, &mut datagrams, interval, &mut stats);
         if let Some(times) = times.filter(|_| stats.packets > 0) {
             let last_send = Some(gst::get_timestamp());
             let times = FrameTimes { first_send: Some(first_send), last_send, ..times };
             self.stages.lock().unwrap().record(&times);
         }
         gst::trace!(CAT, imp = self, "{} of {} datagrams sent", stats.packets, datagrams.len());
+        run.datagrams = recycle(datagrams);
         self.stats.lock().unwrap().add(&stats, &run.sender);
         *self.run.lock().unwrap() = Some(run);
         result.map(|()| gst::FlowSuccess::Ok)
     }
 }
 
-impl Stats {
-    /// Counts datagrams that were sent.
-    fn count(&mut self, datagrams: &[IoSlice<'_>]) {
-        self.packets += datagrams.len() as u64;
-        self.bytes += datagrams.iter().map(|datagram| datagram.len() as u64).sum::<u64>();
-    }
-
-    /// Adds what one frame did.
-    fn add(&mut self, frame: &Stats, sender: &Sender) {
-        self.frames += 1;
-        self.packets += frame.packets;
-        self.bytes += frame.bytes;
-        self.dropped += frame.dropped;
-        self.lost += frame.lost;
-        self.waits += frame.waits;
-        self.errors += frame.errors;
-        self.send_calls = sender.calls();
-        self.call = sender.call().name();
-    }
-
-    fn structure(&self) -> gst::Structure {
-        gst::Structure::builder("application/x-pacedudpsink-stats")
-            .field("frames", self.frames)
-            .field("packets", self.packets)
-            .field("bytes", self.bytes)
-            .field("dropped", self.dropped)
-            .field("lost", self.lost)
-            .field("send-calls", self.send_calls)
-            .field("waits", self.waits)
-            .field("errors", self.errors)
-            .field("call", self.call)
-            .build()
+impl Run {
+    /// Takes out the datagrams that are lost on purpose; how many.
+    fn lose(&mut self, datagrams: &mut Vec<IoSlice<'_>>) -> u64 {
+        let before = datagrams.len();
+        datagrams.retain(|_| !self.loss.loses());
+        (before - datagrams.len()) as u64
     }
 }
 
@@ -372,30 +329,9 @@ fn loss(settings: LossSettings) -> Loss {
     Loss::new(settings.percentage, settings.burst, settings.seed.into())
 }
 
-/// Lets sleeps of this thread end within 30 µs of their time instead of 80.
-fn sharpen_sleep() {
-    thread_local!(static SHARP: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
-    SHARP.with(|sharp| {
-        if !sharp.replace(true) {
-            // SAFETY: takes a number of nanoseconds.
-            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
-        }
-    });
-}
-
 /// When the frame in a buffer passed what, as far as somebody observed it.
 fn times(buffer: &gst::BufferRef) -> Option<FrameTimes> {
     buffer.meta::<FrameMeta>().map(|meta| *meta.value())
-}
-
-/// Cuts a buffer as its meta says; without one it is a datagram.
-fn cut<'a>(bytes: &'a [u8], buffer: &gst::BufferRef, datagrams: &mut Vec<IoSlice<'a>>) {
-    match buffer.meta::<PacketsMeta>() {
-        Some(meta) if meta.size() > 0 => {
-            datagrams.extend(bytes.chunks_exact(meta.size()).take(meta.count()).map(IoSlice::new));
-        }
-        _ => datagrams.push(IoSlice::new(bytes)),
-    }
 }
 
 #[glib::object_subclass]
@@ -484,17 +420,34 @@ impl BaseSinkImpl for PacedUdpSink {
         })?;
         let loss = loss(settings.loss);
         let sender = Sender::new(if socket.can_segment() { Call::Segmented } else { Call::Many });
-        let mut run = Run { socket, settings, way: None, gone: false, warned: None, sender, loss };
+        let alarm = Alarm::new().map(Arc::new).map_err(|error| {
+            gst::error_msg!(gst::ResourceError::OpenWrite, ["Cannot make a timer: {error}"])
+        })?;
+        let mut run = Run {
+            socket,
+            settings,
+            way: None,
+            gone: false,
+            warned: None,
+            sender,
+            interface: None,
+            pacer: Pacer::default(),
+            alarm: alarm.clone(),
+            loss,
+            datagrams: Vec::new(),
+        };
         self.find_way(&mut run);
-        *self.stats.lock().unwrap() = Stats { call: run.sender.call().name(), ..Stats::default() };
+        *self.stats.lock().unwrap() = Stats { call: run.sender.call(), ..Stats::default() };
         *self.caps_interval.lock().unwrap() = None;
         *self.stages.lock().unwrap() = Stages::default();
+        *self.alarm.lock().unwrap() = Some(alarm);
         *self.run.lock().unwrap() = Some(run);
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *self.run.lock().unwrap() = None;
+        *self.alarm.lock().unwrap() = None;
         Ok(())
     }
 
@@ -513,9 +466,7 @@ impl BaseSinkImpl for PacedUdpSink {
             gst::element_imp_error!(self, gst::ResourceError::Read, ["Cannot read a buffer"]);
             gst::FlowError::Error
         })?;
-        let mut datagrams = Vec::new();
-        cut(&map, buffer, &mut datagrams);
-        self.deliver(&datagrams, buffer.duration(), times(buffer))
+        self.deliver(buffer.duration(), times(buffer), |datagrams| cut(&map, buffer, datagrams))
     }
 
     /// A list is one frame.
@@ -525,12 +476,12 @@ impl BaseSinkImpl for PacedUdpSink {
             gst::element_imp_error!(self, gst::ResourceError::Read, ["Cannot read a buffer"]);
             gst::FlowError::Error
         })?;
-        let mut datagrams = Vec::new();
-        for (map, buffer) in maps.iter().zip(list.iter()) {
-            cut(map, buffer, &mut datagrams);
-        }
         let duration = list.iter().find_map(gst::BufferRef::duration);
-        self.deliver(&datagrams, duration, list.iter().find_map(times))
+        self.deliver(duration, list.iter().find_map(times), |datagrams| {
+            for (map, buffer) in maps.iter().zip(list.iter()) {
+                cut(map, buffer, datagrams);
+            }
+        })
     }
 
     /// Anything is sent, and a frame in one buffer is what a payloader should choose.
@@ -542,12 +493,12 @@ impl BaseSinkImpl for PacedUdpSink {
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
-        self.interrupt.set(true);
+        self.alarm.lock().unwrap().iter().for_each(|alarm| alarm.ring());
         Ok(())
     }
 
     fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
-        self.interrupt.set(false);
+        self.alarm.lock().unwrap().iter().for_each(|alarm| alarm.hush());
         Ok(())
     }
 }

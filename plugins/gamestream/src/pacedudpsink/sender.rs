@@ -110,11 +110,14 @@ fn segmentable(datagrams: &[IoSlice<'_>]) -> usize {
     }
 }
 
-/// EIO: the device computes no checksums; EINVAL, EMSGSIZE: a segment does not fit the way; EOPNOTSUPP: the socket
-/// cannot. A kernel that is older than UDP_SEGMENT says nothing: it passes over the control message and sends one long
+/// EIO: the device computes no checksums; EINVAL, EMSGSIZE: a segment does not fit the way; EOPNOTSUPP, ENOPROTOOPT: the
+/// socket cannot. A kernel that is older than UDP_SEGMENT says nothing: it passes over the control message and sends one long
 /// datagram, so that it has to be asked before.
 fn cannot_segment(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP | libc::ENOPROTOOPT)
+    )
 }
 
 #[cfg(test)]
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn without_segmentation_many_are_sent_for_good() {
-        for code in [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EOPNOTSUPP] {
+        for code in [libc::EIO, libc::EINVAL, libc::EMSGSIZE, libc::EOPNOTSUPP, libc::ENOPROTOOPT] {
             let mut sender = Sender::default();
             let kernel = Kernel { segmented: Some(code), ..Kernel::default() };
             assert_eq!(

@@ -1,5 +1,6 @@
 //! What the sink is asked to do.
 
+use crate::wire::pacing::{Cap, Path};
 use gst::glib;
 use gst::prelude::*;
 use std::{
@@ -12,6 +13,10 @@ const DEFAULT_FD: i32 = -1;
 const DEFAULT_PACING: bool = true;
 const DEFAULT_DSCP: i32 = -1;
 const DEFAULT_LINK_RATE: u32 = 0;
+const DEFAULT_BITRATE: u32 = 0;
+/// 22 KB in full datagrams, which the small buffers of home routers take.
+const DEFAULT_BURST_PACKETS: u32 = 16;
+const DEFAULT_BURST_BYTES: u32 = 22_528;
 const DEFAULT_LOSS_PERCENTAGE: f64 = 0.0;
 const DEFAULT_LOSS_BURST: f64 = 1.0;
 const DEFAULT_LOSS_SEED: u32 = 0;
@@ -22,7 +27,12 @@ pub struct Settings {
     /// Somebody else's socket, −1 for one of our own.
     pub fd: i32,
     pub pacing: bool,
+    /// Datagrams and bytes that may always leave together.
+    pub burst: (u32, u32),
+    /// 0: the interface's.
     pub link_kbps: u32,
+    /// Of the stream; 0: not known.
+    pub bitrate_kbps: u32,
     pub loss: LossSettings,
 }
 
@@ -32,7 +42,9 @@ impl Default for Settings {
             to: Destination::default(),
             fd: DEFAULT_FD,
             pacing: DEFAULT_PACING,
+            burst: (DEFAULT_BURST_PACKETS, DEFAULT_BURST_BYTES),
             link_kbps: DEFAULT_LINK_RATE,
+            bitrate_kbps: DEFAULT_BITRATE,
             loss: LossSettings {
                 percentage: DEFAULT_LOSS_PERCENTAGE,
                 burst: DEFAULT_LOSS_BURST,
@@ -140,7 +152,7 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecBoolean::builder("pacing")
             .nick("Pacing")
-            .blurb("Spread the datagrams of a frame over three quarters of its duration; otherwise send them at once")
+            .blurb("Spread the datagrams of a frame over time, as the rates allow; otherwise send them at once")
             .default_value(DEFAULT_PACING)
             .mutable_playing()
             .build(),
@@ -154,8 +166,33 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .build(),
         glib::ParamSpecUInt::builder("link-rate")
             .nick("Link rate")
-            .blurb("Rate of the link to the receiver in kbit/s: frames that it carries sooner are sent sooner; 0 = unknown")
+            .blurb(
+                "Rate in kbit/s of the narrowest link to the receiver, at which frames leave; 0 = eight times the bitrate, \
+                 as far as the interface has a speed that allows it",
+            )
             .default_value(DEFAULT_LINK_RATE)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("bitrate")
+            .nick("Bitrate")
+            .blurb(
+                "Rate in kbit/s of the stream on average, parity included, by which large frames are told from others; \
+                 0 = unknown",
+            )
+            .default_value(DEFAULT_BITRATE)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("burst-packets")
+            .nick("Burst packets")
+            .blurb("Datagrams that may always leave together: a frame of no more is not spread")
+            .minimum(1)
+            .default_value(DEFAULT_BURST_PACKETS)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt::builder("burst-bytes")
+            .nick("Burst bytes")
+            .blurb("Bytes that may always leave together, where they are more datagrams than burst-packets")
+            .default_value(DEFAULT_BURST_BYTES)
             .mutable_playing()
             .build(),
         glib::ParamSpecDouble::builder("loss-percentage")
@@ -185,7 +222,8 @@ pub fn properties() -> Vec<glib::ParamSpec> {
             .blurb(
                 "Counts since the start (application/x-pacedudpsink-stats): frames, packets, bytes, dropped (without \
                  destination, or not taken by the network), lost (on purpose), send-calls, waits (between bursts), \
-                 errors (refused sends), call (the system call in use) and stages (where the time of frames goes, in ns)",
+                 sleeps, spin-time (at the end of waits, in ns), errors (refused sends), call (the system call in use) \
+                 and stages (where the time of frames goes, in ns)",
             )
             .read_only()
             .build(),
@@ -203,11 +241,25 @@ impl Settings {
             "fd" => self.fd = value.get().expect(CHECKED),
             "pacing" => self.pacing = value.get().expect(CHECKED),
             "link-rate" => self.link_kbps = value.get().expect(CHECKED),
+            "bitrate" => self.bitrate_kbps = value.get().expect(CHECKED),
+            "burst-packets" => self.burst.0 = value.get().expect(CHECKED),
+            "burst-bytes" => self.burst.1 = value.get().expect(CHECKED),
             "loss-percentage" => self.loss.percentage = value.get().expect(CHECKED),
             "loss-burst" => self.loss.burst = value.get().expect(CHECKED),
             "loss-seed" => self.loss.seed = value.get().expect(CHECKED),
             _ => unimplemented!(),
         }
+    }
+
+    /// What is known of the way through an interface of this speed.
+    pub fn path(&self, interface_kbps: Option<u32>) -> Path {
+        let known = |kbps: u32| (kbps > 0).then_some(kbps);
+        Path { link: known(self.link_kbps), interface: interface_kbps, bitrate: known(self.bitrate_kbps) }
+    }
+
+    pub fn cap(&self) -> Cap {
+        let (packets, bytes) = self.burst;
+        if self.pacing { Cap { packets: packets as usize, bytes: bytes as usize } } else { Cap::NONE }
     }
 
     pub fn set_host(&mut self, host: Option<String>, resolved: Resolved) {
@@ -224,6 +276,9 @@ impl Settings {
             "fd" => self.fd.to_value(),
             "pacing" => self.pacing.to_value(),
             "link-rate" => self.link_kbps.to_value(),
+            "bitrate" => self.bitrate_kbps.to_value(),
+            "burst-packets" => self.burst.0.to_value(),
+            "burst-bytes" => self.burst.1.to_value(),
             "loss-percentage" => self.loss.percentage.to_value(),
             "loss-burst" => self.loss.burst.to_value(),
             "loss-seed" => self.loss.seed.to_value(),

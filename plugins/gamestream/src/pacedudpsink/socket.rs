@@ -6,9 +6,8 @@ use std::{
     io::{self, IoSlice},
     mem,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     ptr,
-    time::Duration,
 };
 
 /// Send buffer asked of the kernel, which may give less: some frames at 4K.
@@ -111,13 +110,6 @@ impl UdpSocket {
         unsafe { SockAddr::try_init(read) }.ok().map(|((), address)| address.as_socket())
     }
 
-    /// Waits until the socket takes something, at most `limit` (rounded up to milliseconds).
-    pub fn wait_writable(&self, limit: Duration) {
-        let mut poll = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-        // SAFETY: one valid pollfd.
-        unsafe { libc::poll(&mut poll, 1, limit.as_micros().div_ceil(1000) as i32) };
-    }
-
     /// The way to `destination`, from `source` if given, with `dscp` if not negative.
     pub fn way(&self, destination: SocketAddr, source: Option<IpAddr>, dscp: i32) -> io::Result<Way> {
         if source.is_some_and(|source| source.is_ipv4() != destination.is_ipv4()) {
@@ -157,6 +149,12 @@ impl UdpSocket {
     /// The socket together with a way, ready to send.
     pub fn along<'a>(&'a self, way: &'a Way) -> Along<'a> {
         Along { fd: self.socket.as_raw_fd(), way }
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,5 +1,8 @@
 use super::*;
-use std::net::{Ipv4Addr, UdpSocket as StdSocket};
+use std::{
+    net::{Ipv4Addr, UdpSocket as StdSocket},
+    time::Duration,
+};
 
 const LIMIT: Duration = Duration::from_secs(5);
 

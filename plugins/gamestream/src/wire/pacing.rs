@@ -1,26 +1,160 @@
-//! When the datagrams of a frame leave: a few bursts spread over part of the frame interval instead of one that
-//! overruns the buffers on the way.
+//! When the datagrams of a frame leave: a few bursts spread over time instead of one that overruns the buffers on the
+//! way.
 //!
-//! Decides only; who asks brings the time and does the waiting.
+//! Decides only; who asks brings the time and does the waiting. Points in time are counted from any fixed moment.
+//!
+//! What is spread no longer than it must be is seen sooner: a frame takes the time that the [`Path`] needs for it, and
+//! three quarters of its interval where nothing is known of the path. A frame that is larger than the stream's average
+//! may take more in proportion, up to [`Plan::limit`], so that the frames behind it wait less than an interval. Those
+//! leave up to twice as fast, until the delay is made up for.
 
 use std::{ops::Range, time::Duration};
 
 /// Bursts a frame is cut into at most: each costs a wake-up.
 pub const MAX_STEPS: usize = 12;
-/// Datagrams that always may leave together: 22 KB of full datagrams, which the small buffers of home routers take.
-pub const MIN_BURST: usize = 16;
-/// Waits below this are not worth it: a sleep overshoots by 25 to 80 µs and costs two context switches.
-pub const SHORTEST_WAIT: Duration = Duration::from_micros(500);
+/// Bursts closer together than this are one: a sleep costs two context switches and the end of it is spun for.
+pub const SHORTEST_STEP: Duration = Duration::from_micros(500);
+/// How much faster than the stream's average its datagrams leave where the path's own rate is not known. A client asks
+/// for a bitrate well below what its network carries; eight times that of 1080p (20 Mbit/s) or of 4K (100 Mbit/s)
+/// passes through a wireless network or a gigabit port respectively, and an average frame leaves within an eighth of
+/// its interval.
+pub const HEADROOM: u64 = 8;
 /// Bytes that Ethernet, IPv4 and UDP add to each datagram.
 const OVERHEAD: usize = 14 + 20 + 8;
+/// By when a frame of unknown interval has left.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// What is known of the way to the receiver, in kbit/s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// Of its narrowest link, as somebody said who knows it.
+    pub link: Option<u32>,
+    /// Of this machine's interface: no path is faster.
+    pub interface: Option<u32>,
+    /// Of the stream on average, all datagrams counted: no path of use is slower.
+    pub bitrate: Option<u32>,
+}
+
+impl Path {
+    /// The rate at which datagrams leave.
+    fn rate(&self) -> Option<u64> {
+        let stream = self.bitrate.map(|bitrate| u64::from(bitrate) * HEADROOM);
+        let interface = self.interface.map(u64::from);
+        self.link.map(u64::from).or_else(|| stream.into_iter().chain(interface).min())
+    }
+}
+
+/// What may always leave together: whichever of the two is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    pub packets: usize,
+    pub bytes: usize,
+}
+
+impl Cap {
+    /// No frame is spread.
+    pub const NONE: Self = Self { packets: usize::MAX, bytes: usize::MAX };
+
+    /// In datagrams of a frame, which have about the same size.
+    fn of(&self, frame: &Frame) -> usize {
+        let size = frame.bytes.div_ceil(frame.packets.max(1)).max(1);
+        (self.bytes / size).max(self.packets).max(1)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    pub packets: usize,
+    /// Of all datagrams together, as they are handed to the kernel.
+    pub bytes: usize,
+    /// From one frame to the next; unknown, nothing is spread.
+    pub interval: Option<Duration>,
+}
+
+impl Frame {
+    /// How long a path of `kbps` takes.
+    fn time_at(&self, kbps: u64) -> Duration {
+        let bits = 8 * (self.bytes as u128 + (self.packets * OVERHEAD) as u128);
+        let nanos = bits * 1_000_000 / u128::from(kbps.max(1));
+        Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
+    }
+
+    /// How long the frame takes that is neither late nor limited by those around it.
+    fn duration(&self, path: &Path) -> Duration {
+        let Some(interval) = self.interval.filter(|interval| !interval.is_zero()) else {
+            return Duration::ZERO;
+        };
+        let average = path.bitrate.map(|kbps| self.time_at(kbps.into()));
+        let longest = average.unwrap_or_default().max(interval) * 3 / 4;
+        path.rate().map_or(longest, |kbps| self.time_at(kbps).min(longest))
+    }
+}
+
+/// Plans one frame after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Pacer {
+    before: Option<Before>,
+}
+
+/// The frame that was planned last.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    /// When it would have begun with nothing before it.
+    slot: Duration,
+    interval: Duration,
+    /// When its last burst left.
+    last: Duration,
+}
+
+impl Pacer {
+    /// The bursts of a frame that may begin `now`.
+    pub fn plan(&mut self, frame: &Frame, cap: &Cap, path: &Path, now: Duration) -> Plan {
+        let slot = self.slot(now);
+        let interval = frame.interval.unwrap_or_default();
+        let limit = slot + if interval.is_zero() { PATIENCE } else { interval * 7 / 4 };
+        self.before = Some(Before { slot, interval, last: now });
+        let gentle = frame.duration(path);
+        let late = now.saturating_sub(slot);
+        let time = gentle.saturating_sub(late).max(gentle / 2).min(limit.saturating_sub(now));
+        let steps = usize::try_from(time.as_nanos() / SHORTEST_STEP.as_nanos()).unwrap_or(usize::MAX);
+        let burst = frame.packets.div_ceil(steps.clamp(1, MAX_STEPS)).max(cap.of(frame));
+        let steps = frame.packets.div_ceil(burst).max(1);
+        Plan { packets: frame.packets, burst, first: now, spacing: time / steps as u32, next: 0, limit }
+    }
+
+    /// Hears that the last burst of the frame left `now`.
+    pub fn done(&mut self, now: Duration) {
+        if let Some(before) = &mut self.before {
+            before.last = now;
+        }
+    }
+
+    /// When a frame that begins `now` would have begun, had the one before it not still been leaving.
+    fn slot(&self, now: Duration) -> Duration {
+        let Some(Before { slot, interval, last }) = self.before else { return now };
+        let expected = slot + interval;
+        // Later than by an interval it was not the frame before that held it up.
+        if last > expected && now < expected + interval { now.min(expected) } else { now }
+    }
+}
 
 /// The bursts of one frame, an iterator from the first to the last.
 #[derive(Clone, Debug)]
 pub struct Plan {
     packets: usize,
     burst: usize,
+    first: Duration,
     spacing: Duration,
     next: usize,
+    limit: Duration,
+}
+
+impl Plan {
+    /// By when the frame has left, or what is left of it is in the way of the next: three quarters of an interval after
+    /// that one is expected.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
 }
 
 /// Datagrams that leave together.
@@ -28,111 +162,24 @@ pub struct Plan {
 pub struct Burst {
     /// Which of the frame's datagrams.
     pub packets: Range<usize>,
-    /// When they leave, counted from the first burst of the frame.
+    /// When they leave.
     pub due: Duration,
-}
-
-impl Plan {
-    /// Everything in one burst.
-    pub fn at_once(packets: usize) -> Self {
-        Self { packets, burst: packets.max(1), spacing: Duration::ZERO, next: 0 }
-    }
-
-    /// Spreads `packets` datagrams of `bytes` bytes together over three quarters of the frame `interval`, or over the
-    /// time that a link of `link_kbps` kbit/s takes for them, whichever is shorter: waiting longer than the link does
-    /// would only add latency. 0 kbit/s means that the link's rate is not known.
-    pub fn spread(packets: usize, bytes: usize, interval: Duration, link_kbps: u32) -> Self {
-        let burst = packets.div_ceil(MAX_STEPS).max(MIN_BURST);
-        let steps = packets.div_ceil(burst).max(1);
-        let mut budget = interval * 3 / 4;
-        if link_kbps > 0 {
-            let bits = 8 * (bytes + packets * OVERHEAD) as u64;
-            budget = budget.min(Duration::from_nanos(bits.saturating_mul(1_000_000) / u64::from(link_kbps)));
-        }
-        Self { packets, burst, spacing: budget / steps as u32, next: 0 }
-    }
 }
 
 impl Iterator for Plan {
     type Item = Burst;
 
     fn next(&mut self) -> Option<Burst> {
-        let start = self.next * self.burst;
+        let start = self.next.checked_mul(self.burst)?;
         if start >= self.packets {
             return None;
         }
-        let due = self.spacing * self.next as u32;
+        let due = self.first + self.spacing * self.next as u32;
         self.next += 1;
-        Some(Burst { packets: start..(start + self.burst).min(self.packets), due })
+        Some(Burst { packets: start..start.saturating_add(self.burst).min(self.packets), due })
     }
-}
-
-/// How long to wait for a burst that is `due`, `elapsed` after the first: `None` when it is to leave right away.
-pub fn wait(due: Duration, elapsed: Duration) -> Option<Duration> {
-    due.checked_sub(elapsed).filter(|wait| *wait >= SHORTEST_WAIT)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const FRAME: Duration = Duration::from_nanos(16_666_667);
-
-    #[test]
-    fn a_small_frame_leaves_at_once() {
-        let bursts: Vec<_> = Plan::spread(16, 16 * 1392, FRAME, 0).collect();
-        assert_eq!(bursts, [Burst { packets: 0..16, due: Duration::ZERO }]);
-        assert_eq!(Plan::spread(0, 0, FRAME, 0).count(), 0);
-    }
-
-    #[test]
-    fn a_large_frame_takes_twelve_steps() {
-        let bursts: Vec<_> = Plan::spread(720, 720 * 1392, FRAME, 0).collect();
-        assert_eq!(bursts.len(), 12);
-        assert_eq!(bursts[1], Burst { packets: 60..120, due: FRAME * 3 / 4 / 12 });
-        assert!(bursts[11].due < FRAME * 3 / 4);
-    }
-
-    #[test]
-    fn a_fast_link_shortens_the_spread_and_a_slow_one_never_stretches_it() {
-        let last = |kbps| Plan::spread(100, 139_200, FRAME, kbps).last().unwrap().due;
-        // 1.147 Mbit in 7 steps: 11.5 ms at 100 Mbit/s, 1.15 ms at 1 Gbit/s.
-        assert!((9_500..10_500).contains(&last(100_000).as_micros()), "{:?}", last(100_000));
-        assert!((950..1_050).contains(&last(1_000_000).as_micros()), "{:?}", last(1_000_000));
-        assert_eq!(last(1_000), last(0));
-    }
-
-    #[test]
-    fn short_waits_are_skipped_and_late_bursts_leave_now() {
-        let ms = Duration::from_millis;
-        assert_eq!(wait(ms(3), ms(1)), Some(ms(2)));
-        assert_eq!(wait(ms(3), Duration::from_micros(2_600)), None);
-        assert_eq!(wait(ms(3), ms(9)), None);
-    }
-
-    proptest! {
-        #[test]
-        fn every_packet_leaves_once_in_order_and_in_time(
-            packets in 1usize..50_000, size in 1usize..1500, micros in 1u64..100_000, kbps in prop_oneof![Just(0), 1u32..],
-        ) {
-            let interval = Duration::from_micros(micros);
-            let bursts: Vec<_> = Plan::spread(packets, packets * size, interval, kbps).collect();
-            prop_assert!(bursts.len() <= MAX_STEPS);
-            prop_assert_eq!(bursts[0].due, Duration::ZERO);
-            let mut next = 0;
-            for pair in bursts.windows(2) {
-                prop_assert!(pair[0].due <= pair[1].due);
-                prop_assert!(pair[0].packets.len() >= MIN_BURST);
-            }
-            for burst in &bursts {
-                prop_assert_eq!(burst.packets.start, next);
-                prop_assert!(!burst.packets.is_empty());
-                prop_assert!(burst.packets.len() <= packets.div_ceil(MAX_STEPS).max(MIN_BURST));
-                prop_assert!(burst.due <= interval * 3 / 4);
-                next = burst.packets.end;
-            }
-            prop_assert_eq!(next, packets);
-        }
-    }
-}
+#[path = "pacing_tests.rs"]
+mod tests;

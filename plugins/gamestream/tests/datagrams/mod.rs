@@ -57,6 +57,8 @@ pub fn frame(number: u8, count: usize, duration: Duration) -> gst::Buffer {
 pub fn sink(to: Option<SocketAddr>) -> gst::Element {
     init();
     let sink = gst::ElementFactory::make("pacedudpsink").build().unwrap();
+    // Datagrams are small here; a number of them is what leaves together.
+    sink.set_property("burst-bytes", 0u32);
     if let Some(to) = to {
         point(&sink, to);
     }
