@@ -1,6 +1,8 @@
 //! Losses made on purpose: the same seed loses the same datagrams.
 
-/// Decides which datagrams are lost, with Gilbert's model: a chain of two states, in one of which all are lost.
+/// Decides which datagrams are lost, with the model of Gilbert and Elliott: a chain of two states, a good one in which
+/// none are lost here, and a bad one in which all are (k = 1 and h = 0 in their terms, as `tc netem loss gemodel` has it
+/// by default).
 #[derive(Debug)]
 pub struct Loss {
     random: SplitMix,
@@ -77,6 +79,33 @@ mod tests {
             assert!((share / percentage - 1.0).abs() < 0.05, "{percentage} % asked, {share} % lost");
             assert!((length / run - 1.0).abs() < 0.05, "runs of {run} expected, {length} seen");
         }
+    }
+
+    /// Chance of a loss after a datagram that arrived, and after one that was lost.
+    fn chances(mut loss: Loss) -> (f64, f64) {
+        let (mut after, mut lost, mut before) = ([0u32; 2], [0u32; 2], false);
+        for _ in 0..1_000_000 {
+            let now = loss.loses();
+            after[usize::from(before)] += 1;
+            lost[usize::from(before)] += u32::from(now);
+            before = now;
+        }
+        let chance = |state: usize| f64::from(lost[state]) / f64::from(after[state]);
+        (chance(0), chance(1))
+    }
+
+    #[test]
+    fn a_loss_depends_on_the_datagram_before_alone() {
+        let near =
+            |seen: f64, expected: f64| assert!((seen / expected - 1.0).abs() < 0.05, "{seen} for {expected}");
+        // Independent losses know no past.
+        let (after_arrival, after_loss) = chances(Loss::new(20.0, 1.0, 3));
+        near(after_arrival, 0.2);
+        near(after_loss, 0.2);
+        // p = 0.05 / 0.95 / 8 and 1 - r = 7/8.
+        let (after_arrival, after_loss) = chances(Loss::new(5.0, 8.0, 3));
+        near(after_arrival, 0.05 / 0.95 / 8.0);
+        near(after_loss, 0.875);
     }
 
     #[test]
