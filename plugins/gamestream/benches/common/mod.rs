@@ -135,7 +135,8 @@ impl Results {
     /// How many times longer `slower` took: the median of the ratios of the rounds.
     pub fn ratio(&self, slower: &str, faster: &str) -> f64 {
         let rounds = self.samples(slower).iter().zip(self.samples(faster));
-        let mut ratios: Vec<f64> = rounds.map(|(slow, fast)| slow.as_secs_f64() / fast.as_secs_f64()).collect();
+        let mut ratios: Vec<f64> =
+            rounds.map(|(slow, fast)| slow.as_secs_f64() / fast.as_secs_f64()).collect();
         ratios.sort_unstable_by(f64::total_cmp);
         ratios[ratios.len() / 2]
     }
@@ -170,9 +171,8 @@ impl Table {
     /// Prints it as Markdown under a heading.
     pub fn print(&self, heading: &str) {
         let columns = self.rows[0].len();
-        let width = |column: usize| {
-            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-        };
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
         let widths: Vec<usize> = (0..columns).map(width).collect();
         println!("\n### {heading}\n");
         for (number, row) in self.rows.iter().enumerate() {
