@@ -53,6 +53,8 @@ mod loss;
 mod sender;
 mod settings;
 mod socket;
+#[cfg(windows)]
+mod socket_windows;
 mod stats;
 
 glib::wrapper! {
