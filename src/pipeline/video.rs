@@ -35,7 +35,7 @@ pub struct Sending {
     pub pacing: bool,
     /// Differentiated services code point, −1 leaves the default.
     pub dscp: i32,
-    /// Known rate of the link in kbit/s, 0 = unknown.
+    /// Rate of the narrowest link to the client in kbit/s, 0 = unknown.
     pub link_kbps: u32,
     /// Packets lost on purpose, for tests.
     pub loss: Option<Loss>,
@@ -103,6 +103,7 @@ impl VideoStream {
         let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
         set_packetizer(&packetizer, &spec)?;
         set_sender(&sender, &spec.sending, socket.as_fd())?;
+        property::set_number(&sender, "bitrate", spec.params.total_kbps)?;
         heed_decoder(&encoder, &spec.params);
         observe(&encoder);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
