@@ -196,6 +196,8 @@ impl PacedUdpSink {
         let now = alarm::now();
         let undisturbed = now < limit
             && if error.raw_os_error() == Some(libc::EAGAIN) {
+                // Reports would end the wait; an absent peer will be reported again.
+                run.socket.take_reports(None);
                 run.alarm.wait_writable(run.socket.as_fd(), limit)
             } else {
                 run.alarm.wait_until(limit.min(now + RETRY), &mut stats.cost)

@@ -38,7 +38,10 @@ fn frames() -> Vec<gst::Buffer> {
     let interval = gst::ClockTime::from_mseconds(5);
     let frame = |number: usize| {
         let mut buffer =
-            gst::Buffer::from_mut_slice(vec![number as u8; if number.is_multiple_of(5) { 125_000 } else { 60_000 }]);
+            gst::Buffer::from_mut_slice(vec![
+                number as u8;
+                if number.is_multiple_of(5) { 125_000 } else { 60_000 }
+            ]);
         let writable = buffer.get_mut().unwrap();
         writable.set_pts(interval * number as u64);
         writable.set_duration(interval);
