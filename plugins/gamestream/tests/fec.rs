@@ -1,6 +1,6 @@
-//! Parity held against another implementation, and the speed of ours.
+//! Parity held against another implementation.
 
-use gstgamestream::wire::fec::{Code, Shape, kernels};
+use gstgamestream::wire::fec::{Code, Shape};
 
 /// Any bytes that differ between shards.
 fn data(k: usize, len: usize) -> Vec<Vec<u8>> {
@@ -81,32 +81,4 @@ fn audio_recovers_every_loss_of_two() {
             assert_eq!(damaged[..320], block[..320], "without {first} and {second}");
         }
     }
-}
-
-/// Best of a few rounds, which other work on the machine hardly touches.
-fn fastest(mut work: impl FnMut()) -> std::time::Duration {
-    let round = |_| {
-        let start = std::time::Instant::now();
-        work();
-        start.elapsed()
-    };
-    (0..20).map(round).min().expect("twenty rounds")
-}
-
-type Combine = fn(&[u8], &[&[u8]], &mut [&mut [u8]]);
-
-#[test]
-fn the_kernel_of_this_processor_gives_what_the_portable_one_does() {
-    let rows: Vec<u8> = (0..40 * 200).map(|n| (n * 7 + 3) as u8).collect();
-    let input: Vec<u8> = (0..200 * 1408).map(|n| (n * 13 + n / 1408) as u8).collect();
-    let inputs: Vec<&[u8]> = input.chunks_exact(1408).collect();
-    let mut outputs = [vec![0; 40 * 1408], vec![0; 40 * 1408]];
-    let mut measure = |output: usize, combine: Combine| {
-        let mut outputs: Vec<&mut [u8]> = outputs[output].chunks_exact_mut(1408).collect();
-        fastest(|| combine(&rows, &inputs, &mut outputs))
-    };
-    let portable = measure(0, kernels::portable::combine);
-    let chosen = measure(1, kernels::combine);
-    println!("(200, 40) of 1408 bytes: {} µs portable, {} µs here", portable.as_micros(), chosen.as_micros());
-    assert!(outputs[0] == outputs[1]);
 }

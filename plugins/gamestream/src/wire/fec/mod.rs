@@ -77,6 +77,11 @@ impl Code {
         self.parity
     }
 
+    /// A row per parity shard, each with a coefficient per data shard.
+    pub fn rows(&self) -> &[u8] {
+        &self.rows
+    }
+
     /// Overwrites the parity shards of `block` with the parity of its data shards.
     ///
     /// # Panics

@@ -35,6 +35,11 @@ impl Block {
     pub fn packets(&self) -> usize {
         self.data + self.parity
     }
+
+    /// Has the parity that was asked for, as far as a percentage says it.
+    fn honours(&self, redundancy: Redundancy) -> bool {
+        redundancy.percentage == 0 || self.parity >= redundancy.min.min(parity_shards(self.data, u8::MAX))
+    }
 }
 
 /// The packets of one frame.
@@ -54,24 +59,25 @@ pub fn parity_shards(data: usize, percentage: u8) -> usize {
 impl Layout {
     /// Lays out a frame of `frame_len` bytes of bitstream for packets of the agreed size.
     ///
-    /// A block holds as many data packets as leave room for parity among 255; a frame that needs more than four such
-    /// blocks goes without parity.
+    /// As few blocks as leave room for their parity among 255 packets each; four that cannot hold the minimum go with
+    /// what the percentage makes, and a frame that needs more than four goes without parity.
     pub fn plan(frame_len: usize, packet_size: usize, redundancy: Redundancy) -> Result<Self, FrameTooLarge> {
         let packets = (FRAME_HEADER + frame_len).div_ceil(packet_size - RTP_HEADER);
-        let per_block = 100 * MAX_SHARDS / (100 + usize::from(redundancy.percentage));
-        let (count, redundancy) = match packets.div_ceil(per_block) {
-            count @ 1..=MAX_BLOCKS => (count, redundancy),
-            _ => (MAX_BLOCKS, Redundancy { percentage: 0, min: 0 }),
+        let least = packets.div_ceil(100 * MAX_SHARDS / (100 + usize::from(redundancy.percentage)));
+        let split = |count, redundancy| {
+            let blocks = blocks(packets, count, redundancy);
+            Self { packet_size, frame_len, blocks, count }
         };
-        let data = packets.div_ceil(count);
-        if data > MAX_PACKETS {
-            return Err(FrameTooLarge);
+        let whole = (least..=MAX_BLOCKS).map(|count| split(count, redundancy));
+        let whole = whole.into_iter().find(|layout| layout.blocks().iter().all(|b| b.honours(redundancy)));
+        match whole {
+            Some(layout) => Ok(layout),
+            None if least <= MAX_BLOCKS => Ok(split(least, redundancy)),
+            None if packets <= MAX_BLOCKS * MAX_PACKETS => {
+                Ok(split(MAX_BLOCKS, Redundancy { percentage: 0, min: 0 }))
+            }
+            None => Err(FrameTooLarge),
         }
-        let mut blocks = [Block::default(); MAX_BLOCKS];
-        for (n, slot) in blocks[..count].iter_mut().enumerate() {
-            *slot = block(data.min(packets - n * data), redundancy);
-        }
-        Ok(Self { packet_size, frame_len, blocks, count })
     }
 
     pub fn blocks(&self) -> &[Block] {
@@ -109,6 +115,16 @@ impl Layout {
     }
 }
 
+/// `packets` data packets in `count` blocks as equal as can be.
+fn blocks(packets: usize, count: usize, redundancy: Redundancy) -> [Block; MAX_BLOCKS] {
+    let data = packets.div_ceil(count);
+    let mut blocks = [Block::default(); MAX_BLOCKS];
+    for (n, slot) in blocks[..count].iter_mut().enumerate() {
+        *slot = block(data.min(packets - n * data), redundancy);
+    }
+    blocks
+}
+
 /// A block of `data` packets. The percentage that its packets carry is what counts: parity follows from it.
 fn block(data: usize, redundancy: Redundancy) -> Block {
     let Redundancy { percentage, min } = redundancy;
@@ -134,26 +150,65 @@ mod tests {
         Layout::plan(packets * (P - 16) - 8, P, Redundancy { percentage, min }).unwrap()
     }
 
-    /// Every number of packets that fits, with every percentage.
+    /// As moonlight-common-c computes it from a packet (`RtpVideoQueue.c`): with its own numbers, since what the client
+    /// makes of a percentage is what must agree.
+    fn parity_of_client(block: &Block) -> usize {
+        (block.data * usize::from(block.percentage)).div_ceil(100)
+    }
+
+    /// That clients accept the layout of this many packets, and that it holds as much parity as can be.
+    fn check(packets: usize, percentage: u8, min: usize) {
+        let layout = plan(packets, percentage, min);
+        let blocks = layout.blocks();
+        let said = format!("{packets} packets, {percentage} %, at least {min}: {blocks:?}");
+        assert_eq!(blocks.iter().map(|block| block.data).sum::<usize>(), packets, "{said}");
+        assert!((1..=4).contains(&blocks.len()), "{said}");
+        assert!(blocks.windows(2).all(|pair| pair[0].data >= pair[1].data), "{said}");
+        for block in blocks {
+            assert!(block.data > 0 && block.data <= 1023, "{said}");
+            assert_eq!(block.parity, parity_of_client(block), "{said}");
+            assert!(block.parity == 0 || block.data + block.parity <= 255, "{said}");
+        }
+        // How many packets four blocks of this percentage take.
+        let largest = (1..=255).rev().find(|k| k + parity_shards(*k, percentage) <= 255).unwrap();
+        let share = |block: &Block| block.parity >= parity_shards(block.data, percentage);
+        assert_eq!(blocks.iter().all(share), percentage == 0 || packets <= 4 * largest, "{said}");
+        assert!(
+            blocks.iter().all(|block| block.parity > 0 || percentage == 0 || packets > 4 * largest),
+            "{said}"
+        );
+        // The minimum costs at most twice itself, in steps of one per cent; so much is left in four blocks.
+        let honoured = |block: &Block| block.parity >= min.min(parity_shards(block.data, 255));
+        let spare = packets + 4 * (min + 3) <= 4 * largest;
+        assert!(percentage == 0 || !spare || blocks.iter().all(honoured), "{said}");
+    }
+
     #[test]
     fn every_layout_is_one_that_clients_accept() {
-        for percentage in 0..=255 {
-            for packets in (1..1100).chain([2000, 3000, 4091, 4092]) {
-                for min in [0, 2, 3] {
-                    let layout = plan(packets, percentage, min);
-                    let data: Vec<usize> = layout.blocks().iter().map(|block| block.data).collect();
-                    assert_eq!(data.iter().sum::<usize>(), packets);
-                    assert!(data.windows(2).all(|pair| pair[0] >= pair[1]), "{data:?}");
-                    for block in layout.blocks() {
-                        assert!(block.data > 0 && block.data < 1024);
-                        assert_eq!(block.parity, parity_shards(block.data, block.percentage));
-                        assert!(block.parity == 0 || block.packets() <= 255, "{block:?}");
-                        let protected = percentage > 0 && block.percentage > 0;
-                        assert!(!protected || block.parity >= min, "{percentage} % {block:?}");
-                    }
-                }
+        for packets in 1..=4092 {
+            for percentage in [0, 1, 10, 20, 50, 255] {
+                (0..=8).for_each(|min| check(packets, percentage, min));
             }
         }
+    }
+
+    #[test]
+    fn every_percentage_gives_a_layout_that_clients_accept() {
+        for percentage in 0..=255 {
+            for packets in (1..1100).step_by(7).chain([2000, 3000, 4091, 4092]) {
+                [0, 2, 3].into_iter().for_each(|min| check(packets, percentage, min));
+            }
+        }
+    }
+
+    #[test]
+    fn a_minimum_that_one_block_cannot_hold_takes_two() {
+        let data = |packets, min| {
+            plan(packets, 1, min).blocks().iter().map(|b| (b.data, b.parity)).collect::<Vec<_>>()
+        };
+        assert_eq!(data(252, 0), [(252, 3)]);
+        assert_eq!(data(252, 8), [(126, 8), (126, 8)]);
+        assert_eq!(data(1008, 8), [(252, 3); 4], "four blocks cannot hold more");
     }
 
     #[test]
@@ -173,6 +228,8 @@ mod tests {
         assert_eq!(block(3, 2), Block { data: 3, parity: 2, percentage: 66 });
         assert_eq!(block(5, 2), Block { data: 5, parity: 2, percentage: 40 });
         assert_eq!(block(1, 3), Block { data: 1, parity: 3, percentage: 255 });
+        assert_eq!(block(1, 8).parity, 3, "what 255 % make of one packet");
+        assert_eq!(block(2, 8).parity, 6);
         assert_eq!(plan(7, 0, 2).blocks()[0], Block { data: 7, parity: 0, percentage: 0 });
     }
 

@@ -60,12 +60,14 @@ impl Packetizer {
         assert_eq!(frame.bitstream.len(), layout.frame_len(), "the frame that was planned");
         assert_eq!(out.len(), layout.packets() * stride, "room for the frame's packets");
         let shape = Shape { stride, skip: stride - layout.packet(), len: layout.packet() };
-        write_payload(layout, frame, shape, out);
+        let header = frame_header(layout, frame);
+        let mut content = Content { header: &header, bitstream: frame.bitstream };
         let mut rest = out;
+        // Block after block, so that each stays in the cache from its copy to its seal.
         for number in 0..layout.blocks().len() {
             let (block, following) =
                 std::mem::take(&mut rest).split_at_mut(layout.blocks()[number].packets() * stride);
-            self.write_block(layout, number, frame.timestamp, shape, block);
+            self.write_block(layout, number, frame.timestamp, shape, &mut content, block);
             rest = following;
             if let Some(sealer) = sealer.as_deref_mut() {
                 block.chunks_exact_mut(stride).for_each(|datagram| sealer.seal(self.next_frame, datagram));
@@ -74,8 +76,16 @@ impl Packetizer {
         self.next_frame = self.next_frame.wrapping_add(1);
     }
 
-    /// Headers and parity of a block whose payload is in place.
-    fn write_block(&mut self, layout: &Layout, number: usize, timestamp: u32, shape: Shape, out: &mut [u8]) {
+    /// Writes the packets of a block, not sealed.
+    fn write_block(
+        &mut self,
+        layout: &Layout,
+        number: usize,
+        timestamp: u32,
+        shape: Shape,
+        content: &mut Content<'_>,
+        out: &mut [u8],
+    ) {
         let block = layout.blocks()[number];
         let mut header = Header {
             packet: self.next_packet,
@@ -90,9 +100,11 @@ impl Packetizer {
         };
         let (data, parity) = out.split_at_mut(block.data * shape.stride);
         for (index, datagram) in data.chunks_exact_mut(shape.stride).enumerate() {
+            let packet = &mut datagram[shape.skip..];
             header.index = index as u16;
             header.flags = data_flags(index, block.data);
-            header.write(&mut datagram[shape.skip..]);
+            header.write(packet);
+            content.fill(&mut packet[HEADER..]);
             header.packet = header.packet.wrapping_add(1);
         }
         if parity.is_empty() {
@@ -109,29 +121,36 @@ impl Packetizer {
     }
 }
 
-/// Frame header, bitstream and zeros into the payloads of all data packets.
-fn write_payload(layout: &Layout, frame: &Frame<'_>, shape: Shape, out: &mut [u8]) {
+/// The bytes before a frame's bitstream.
+fn frame_header(layout: &Layout, frame: &Frame<'_>) -> [u8; FRAME_HEADER] {
     let mut header = [0; FRAME_HEADER];
     header[0] = 1;
     header[1..3].copy_from_slice(&frame.latency.to_le_bytes());
     header[3] = frame.kind as u8;
     header[4..6].copy_from_slice(&(layout.last_payload() as u16).to_le_bytes());
-    let mut rest = frame.bitstream;
-    let mut at = 0;
-    for block in layout.blocks() {
-        for index in 0..block.data {
-            let payload = &mut out[(at + index) * shape.stride..][shape.skip + HEADER..][..layout.payload()];
-            let payload = if at + index == 0 {
-                payload[..FRAME_HEADER].copy_from_slice(&header);
-                &mut payload[FRAME_HEADER..]
-            } else {
-                payload
-            };
-            let (now, later) = rest.split_at(rest.len().min(payload.len()));
-            payload[..now.len()].copy_from_slice(now);
-            payload[now.len()..].fill(0);
-            rest = later;
-        }
-        at += block.packets();
+    header
+}
+
+/// What of a frame has not gone into a payload yet.
+struct Content<'a> {
+    header: &'a [u8],
+    bitstream: &'a [u8],
+}
+
+impl Content<'_> {
+    /// Fills a payload, with zeros where nothing is left.
+    fn fill(&mut self, payload: &mut [u8]) {
+        let payload = fill_from(&mut self.header, payload);
+        let payload = fill_from(&mut self.bitstream, payload);
+        payload.fill(0);
     }
+}
+
+/// Moves as much as fits from the front of `source` to the front of `target`, and gives the rest of that.
+fn fill_from<'a>(source: &mut &[u8], target: &'a mut [u8]) -> &'a mut [u8] {
+    let (now, later) = source.split_at(source.len().min(target.len()));
+    *source = later;
+    let (filled, rest) = target.split_at_mut(now.len());
+    filled.copy_from_slice(now);
+    rest
 }

@@ -1,8 +1,19 @@
 use super::super::{Frame, Layout, Packetizer, Redundancy};
 use super::*;
+use crate::wire::seal::{Key, VideoOpener, VideoSealer};
 use proptest::prelude::*;
 
 const SIZE: usize = 64;
+
+/// Numbers that look random.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % below
+    }
+}
 
 /// The packets of frames with these lengths, frame by frame.
 fn packets(lengths: &[usize], percentage: u8) -> Vec<Vec<Vec<u8>>> {
@@ -202,6 +213,52 @@ proptest! {
             prop_assert_eq!(frame, &expected[frame.0 as usize - 1]);
         }
         prop_assert_eq!(frames.len() as u64 + receiver.stats().frames_lost, lengths.len() as u64);
+    }
+
+    /// Plain or sealed, in any order, with as much lost of each block as it has parity.
+    #[test]
+    fn any_loss_within_parity_is_rebuilt_byte_for_byte(
+        frames in proptest::collection::vec(1usize..20_000, 1..4),
+        packet_size in prop_oneof![Just(64usize), Just(100), Just(1024), Just(1392)],
+        percentage in prop_oneof![Just(1u8), Just(10), Just(20), Just(50), Just(255)],
+        min in 0usize..4,
+        sealed: bool,
+        seed: u64,
+    ) {
+        let mut dice = Dice(seed);
+        let key = Key::parse("000102030405060708090a0b0c0d0e0f").unwrap().unwrap();
+        let mut sealer = sealed.then(|| VideoSealer::new(&key, 0));
+        let opener = VideoOpener::new(&key);
+        let mut packetizer = Packetizer::default();
+        let mut receiver = Receiver::new(usize::MAX);
+        let mut lost_data = 0;
+        for (n, &len) in frames.iter().enumerate() {
+            let bitstream: Vec<u8> = (0..len).map(|_| dice.roll(256) as u8).collect();
+            let layout = Layout::plan(len, packet_size, Redundancy { percentage, min }).unwrap();
+            let mut out = vec![0xee; layout.packets() * layout.datagram(sealed)];
+            let frame = Frame { kind: FrameKind::Delta, timestamp: 0, latency: 0, bitstream: &bitstream };
+            packetizer.write(&layout, &frame, sealer.as_mut(), &mut out);
+            let mut datagrams = out.chunks_exact(layout.datagram(sealed));
+            let mut arriving = Vec::new();
+            for block in layout.blocks() {
+                let mut packets: Vec<_> = datagrams.by_ref().take(block.packets()).enumerate().collect();
+                for _ in 0..block.parity {
+                    let (index, _) = packets.swap_remove(dice.roll(packets.len()));
+                    lost_data += u64::from(index < block.data);
+                }
+                arriving.extend(packets);
+            }
+            while !arriving.is_empty() {
+                let (_, datagram) = arriving.swap_remove(dice.roll(arriving.len()));
+                let mut scratch = Vec::new();
+                let packet =
+                    if sealed { opener.open(datagram, &mut scratch).unwrap() } else { datagram };
+                receiver.handle_packet(packet, None);
+            }
+            prop_assert_eq!(poll(&mut receiver), [(n as u32 + 1, bitstream)]);
+            prop_assert_eq!(receiver.stats().recovered, lost_data);
+        }
+        prop_assert_eq!(receiver.stats().frames_lost, 0);
     }
 
     #[test]

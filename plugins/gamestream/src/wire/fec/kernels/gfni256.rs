@@ -1,0 +1,57 @@
+//! GFNI and AVX2: `vgf2p8affineqb` multiplies 32 bytes at once. Encoded as AVX, which processors without AVX-512 run.
+//!
+//! Six outputs are summed per pass over the inputs, 64 bytes at a time: 12 sums, 2 vectors of input, a matrix and a
+//! product make the 16 registers.
+
+use super::tables::MATRICES;
+use super::{Kernel, by_columns, rows_of};
+use std::arch::x86_64::*;
+
+pub const KERNEL: Kernel = Kernel {
+    name: "GFNI+AVX2",
+    is_available: || std::is_x86_feature_detected!("gfni") && std::is_x86_feature_detected!("avx2"),
+    shortest: WIDTH,
+    combine,
+};
+
+/// Bytes of a shard that one step handles.
+const WIDTH: usize = 64;
+
+/// # Safety
+/// As [`Kernel::combine`] asks.
+unsafe fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
+    let steps = [step::<1>, step::<2>, step::<3>, step::<4>, step::<5>, step::<6>];
+    // SAFETY: the caller's promise, and step n is for n + 1 outputs.
+    unsafe { by_columns(&steps, WIDTH, rows, inputs, outputs) }
+}
+
+/// # Safety
+/// The processor has GFNI and AVX2, and otherwise as [`super::Step`] asks.
+#[target_feature(enable = "gfni,avx2")]
+unsafe fn step<const R: usize>(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]], at: usize) {
+    let rows = rows_of::<R>(rows, inputs.len());
+    let mut sums = [[_mm256_setzero_si256(); 2]; R];
+    for (i, input) in inputs.iter().enumerate() {
+        // SAFETY: inputs reach to `at + WIDTH`.
+        let bytes = unsafe {
+            let input = input.as_ptr().add(at);
+            [_mm256_loadu_si256(input.cast()), _mm256_loadu_si256(input.add(32).cast())]
+        };
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            // SAFETY: a row has a coefficient per input.
+            let coefficient = unsafe { *row.get_unchecked(i) };
+            let matrix = _mm256_set1_epi64x(MATRICES.0[usize::from(coefficient)] as i64);
+            for (sum, bytes) in sum.iter_mut().zip(bytes) {
+                *sum = _mm256_xor_si256(*sum, _mm256_gf2p8affine_epi64_epi8::<0>(bytes, matrix));
+            }
+        }
+    }
+    for (output, [first, second]) in outputs.iter_mut().zip(sums) {
+        // SAFETY: outputs reach to `at + WIDTH`.
+        unsafe {
+            let output = output.as_mut_ptr().add(at);
+            _mm256_storeu_si256(output.cast(), first);
+            _mm256_storeu_si256(output.add(32).cast(), second);
+        }
+    }
+}
