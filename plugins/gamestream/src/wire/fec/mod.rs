@@ -6,9 +6,11 @@
 //!
 //! Shards lie in one slice at equal distance ([`Shape`]), so a frame is encoded where it will be sent from.
 
+mod dyadic;
 pub mod kernels;
 mod matrix;
 
+use dyadic::Dyadic;
 use reed_solomon_erasure::galois_8 as gf;
 use std::collections::HashMap;
 
@@ -18,7 +20,7 @@ pub const MAX_SHARDS: usize = 255;
 /// Data and parity shards of an audio block.
 pub const AUDIO_SHARDS: (usize, usize) = (4, 2);
 
-/// Codes that [`Codes`] keeps before it starts again; one percentage needs one code per k, and a code is at most 16 kB.
+/// Codes that [`Codes`] keeps before it starts again; one percentage needs one code per k, and a code is at most 20 kB.
 const KEPT_CODES: usize = 512;
 
 /// Where the shards of a block lie: shard i is the bytes `i * stride + skip .. i * stride + skip + len`.
@@ -50,6 +52,8 @@ pub struct Code {
     parity: usize,
     /// Parity rows one after another, each with a coefficient per data shard.
     rows: Vec<u8>,
+    /// A shorter way to the same parity.
+    dyadic: Option<Dyadic>,
 }
 
 impl Code {
@@ -60,13 +64,13 @@ impl Code {
     pub fn cauchy(data: usize, parity: usize) -> Self {
         assert!(data > 0 && data + parity <= MAX_SHARDS, "no code of {data} + {parity} shards");
         let row = |j| (0..data).map(move |i| gf::div(1, ((parity + i) ^ j) as u8));
-        Self { data, parity, rows: (0..parity).flat_map(row).collect() }
+        Self { data, parity, rows: (0..parity).flat_map(row).collect(), dyadic: Dyadic::new(data, parity) }
     }
 
     /// The code of the audio plane, four data and two parity shards.
     pub fn audio() -> Self {
         let rows = vec![0x77, 0x40, 0x38, 0x0e, 0xc7, 0xa7, 0x0d, 0x6c];
-        Self { data: AUDIO_SHARDS.0, parity: AUDIO_SHARDS.1, rows }
+        Self { data: AUDIO_SHARDS.0, parity: AUDIO_SHARDS.1, rows, dyadic: None }
     }
 
     pub fn data(&self) -> usize {
@@ -88,6 +92,9 @@ impl Code {
     /// When `block` is not exactly the shards of this code.
     pub fn encode(&self, block: &mut [u8], shape: Shape) {
         assert_eq!(block.len(), (self.data + self.parity) * shape.stride, "a block of this code");
+        if self.dyadic.as_ref().is_some_and(|dyadic| dyadic.encode(block, shape)) {
+            return;
+        }
         let shard = shape.skip..shape.skip + shape.len;
         let (data, parity) = block.split_at_mut(self.data * shape.stride);
         let mut inputs: [&[u8]; MAX_SHARDS] = [&[]; MAX_SHARDS];

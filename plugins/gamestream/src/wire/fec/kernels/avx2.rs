@@ -7,14 +7,19 @@ use super::tables::PRODUCTS;
 use super::{Kernel, by_columns, rows_of};
 use std::arch::x86_64::*;
 
-pub const KERNEL: Kernel =
-    Kernel { name: "AVX2", is_available: || std::is_x86_feature_detected!("avx2"), shortest: WIDTH, combine };
+pub const KERNEL: Kernel = Kernel {
+    name: "AVX2",
+    is_available: || std::is_x86_feature_detected!("avx2"),
+    shortest: WIDTH,
+    products_per_group_sum: 14,
+    combine,
+};
 
 /// Bytes of a shard that one step handles.
 const WIDTH: usize = 64;
 
 /// # Safety
-/// As [`Kernel::combine`] asks.
+/// As [`super::Combine`] asks.
 unsafe fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
     // SAFETY: the caller's promise, and step n is for n + 1 outputs.
     unsafe { by_columns(&[step::<1>, step::<2>, step::<3>, step::<4>], WIDTH, rows, inputs, outputs) }

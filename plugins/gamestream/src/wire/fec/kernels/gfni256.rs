@@ -11,6 +11,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "GFNI+AVX2",
     is_available: || std::is_x86_feature_detected!("gfni") && std::is_x86_feature_detected!("avx2"),
     shortest: WIDTH,
+    products_per_group_sum: 40,
     combine,
 };
 
@@ -18,7 +19,7 @@ pub const KERNEL: Kernel = Kernel {
 const WIDTH: usize = 64;
 
 /// # Safety
-/// As [`Kernel::combine`] asks.
+/// As [`super::Combine`] asks.
 unsafe fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
     let steps = [step::<1>, step::<2>, step::<3>, step::<4>, step::<5>, step::<6>];
     // SAFETY: the caller's promise, and step n is for n + 1 outputs.

@@ -40,11 +40,18 @@ pub struct Kernel {
     is_available: fn() -> bool,
     /// Bytes of the shortest shards that it takes.
     shortest: usize,
-    /// # Safety
-    /// The processor has the instructions; all inputs and outputs are of one length and not shorter than `shortest`;
-    /// there is an input, an output, and a coefficient for each pair of them.
-    combine: unsafe fn(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]),
+    /// Products that take as long as the additions by which [`super::dyadic`] saves some, for one group of shards:
+    /// measured with AVX2, and taken from the rates of the instructions for the others.
+    pub(super) products_per_group_sum: usize,
+    combine: Combine,
 }
+
+/// Computes the sums.
+///
+/// # Safety
+/// The processor has the kernel's instructions; all inputs and outputs are of one length and not shorter than the kernel
+/// takes; there is an input, an output, and a coefficient for each pair of them.
+type Combine = unsafe fn(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]);
 
 impl Kernel {
     /// Whether this processor can run it.
@@ -52,8 +59,12 @@ impl Kernel {
         (self.is_available)()
     }
 
-    /// Overwrites each output with the sum of all inputs times its row of coefficients. Does so with the next kernel
-    /// that can, if this one is not for this processor or for shards as short as these.
+    fn takes(&self, len: usize) -> bool {
+        self.shortest <= len && self.is_available()
+    }
+
+    /// Overwrites each output with the sum of all inputs times its row of coefficients. Leaves that to the fastest kernel
+    /// that can, where this one is not for this processor or for shards as short as these.
     ///
     /// # Panics
     /// When the inputs and outputs differ in length or `rows` is not a coefficient for each pair of them.
@@ -62,19 +73,20 @@ impl Kernel {
         assert!(!inputs.is_empty() && rows.len() == inputs.len() * outputs.len(), "a coefficient per pair");
         assert!(inputs.iter().all(|input| input.len() == len), "inputs of one length");
         assert!(outputs.iter().all(|output| output.len() == len), "outputs of one length");
-        let slower = KERNELS.iter().skip_while(|kernel| kernel.name != self.name);
-        let kernel = slower
-            .filter(|kernel| kernel.shortest <= len)
-            .find(|kernel| kernel.is_available())
-            .expect("the portable kernel can");
+        let kernel = if self.takes(len) { self } else { fastest(len) };
         // SAFETY: the processor has it, the shards are long enough, and the lengths have just been checked.
         unsafe { (kernel.combine)(rows, inputs, outputs) }
     }
 }
 
+/// The fastest kernel of this processor for shards of `len` bytes.
+pub fn fastest(len: usize) -> &'static Kernel {
+    KERNELS.iter().find(|kernel| kernel.takes(len)).expect("the portable kernel takes all")
+}
+
 /// [`Kernel::combine`] with the fastest kernel.
 pub fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
-    KERNELS[0].combine(rows, inputs, outputs);
+    fastest(outputs.first().map_or(0, |output| output.len())).combine(rows, inputs, outputs);
 }
 
 /// Overwrites a fixed number of bytes from `at` on in as many outputs as the step is for.
@@ -89,15 +101,17 @@ type Step = unsafe fn(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]], 
 /// the first-level cache.
 ///
 /// # Safety
-/// As [`Kernel::combine`] asks with `width` for the shortest length; `steps[n]` writes `width` bytes of n + 1 outputs.
+/// As [`Combine`] asks with `width` for the shortest length; `steps[n]` writes `width` bytes of n + 1 outputs.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 unsafe fn by_columns(steps: &[Step], width: usize, rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
     let len = inputs[0].len();
+    // As many at a time as a step takes, but not many and then few.
+    let together = outputs.len().div_ceil(outputs.len().div_ceil(steps.len()));
     let mut done = 0;
     while done < len {
         // The last step may overlap the one before: an output depends on inputs alone.
         let at = done.min(len - width);
-        let groups = rows.chunks(steps.len() * inputs.len()).zip(outputs.chunks_mut(steps.len()));
+        let groups = rows.chunks(together * inputs.len()).zip(outputs.chunks_mut(together));
         for (rows, outputs) in groups {
             // SAFETY: the caller's promise, and `at + width <= len`.
             unsafe { steps[outputs.len() - 1](rows, inputs, outputs, at) };

@@ -11,6 +11,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "NEON",
     is_available: || std::arch::is_aarch64_feature_detected!("neon"),
     shortest: WIDTH,
+    products_per_group_sum: 14,
     combine,
 };
 
@@ -18,7 +19,7 @@ pub const KERNEL: Kernel = Kernel {
 const WIDTH: usize = 32;
 
 /// # Safety
-/// As [`Kernel::combine`] asks.
+/// As [`super::Combine`] asks.
 unsafe fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
     let steps = [step::<1>, step::<2>, step::<3>, step::<4>, step::<5>, step::<6>, step::<7>, step::<8>];
     // SAFETY: the caller's promise, and step n is for n + 1 outputs.

@@ -3,7 +3,8 @@
 use super::Kernel;
 use reed_solomon_erasure::galois_8::{mul_slice, mul_slice_xor};
 
-pub const KERNEL: Kernel = Kernel { name: "portable", is_available: || true, shortest: 0, combine };
+pub const KERNEL: Kernel =
+    Kernel { name: "portable", is_available: || true, shortest: 0, products_per_group_sum: 1, combine };
 
 /// One pair of shards after another.
 fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {

@@ -10,6 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     name: "SSSE3",
     is_available: || std::is_x86_feature_detected!("ssse3"),
     shortest: WIDTH,
+    products_per_group_sum: 14,
     combine,
 };
 
@@ -17,7 +18,7 @@ pub const KERNEL: Kernel = Kernel {
 const WIDTH: usize = 32;
 
 /// # Safety
-/// As [`Kernel::combine`] asks.
+/// As [`super::Combine`] asks.
 unsafe fn combine(rows: &[u8], inputs: &[&[u8]], outputs: &mut [&mut [u8]]) {
     // SAFETY: the caller's promise, and step n is for n + 1 outputs.
     unsafe { by_columns(&[step::<1>, step::<2>, step::<3>, step::<4>], WIDTH, rows, inputs, outputs) }
