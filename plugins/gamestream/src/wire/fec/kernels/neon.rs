@@ -1,4 +1,6 @@
-//! NEON: `tbl` looks up 16 half bytes at once. **This file was never compiled where the others are tested.**
+//! NEON: `tbl` looks up 16 half bytes at once.
+//!
+//! **Never compiled here for a processor that has it.** It has only been interpreted, by Miri.
 //!
 //! Eight outputs are summed per pass over the inputs, 32 bytes at a time: 16 sums, 4 halves of input, 2 tables and the
 //! products, of 32 registers.
