@@ -123,8 +123,13 @@ unsafe fn by_columns(steps: &[Step], width: usize, rows: &[u8], inputs: &[&[u8]]
 /// The first `R` rows of `len` coefficients each.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-fn rows_of<const R: usize>(rows: &[u8], len: usize) -> [&[u8]; R] {
-    std::array::from_fn(|row| &rows[row * len..][..len])
+fn rows_of<const R: usize>(mut coefficients: &[u8], len: usize) -> [&[u8]; R] {
+    // No `from_fn`: it stays a call, which a step on few inputs feels.
+    let mut rows: [&[u8]; R] = [&[]; R];
+    for row in &mut rows {
+        (*row, coefficients) = coefficients.split_at(len);
+    }
+    rows
 }
 
 #[cfg(test)]
