@@ -271,12 +271,15 @@ impl GameStreamVideoPay {
             || self.srcpad.push_event(gst::event::Caps::new(&caps))
     }
 
-    /// Takes up the key.
+    /// Takes up the key, and does beforehand what would make the first frames late.
     fn prepare(&self) -> Result<(), gst::ErrorMessage> {
-        let key = self.settings.lock().unwrap().key.map_err(|NotAKey| {
+        let settings = *self.settings.lock().unwrap();
+        let key = settings.key.map_err(|NotAKey| {
             gst::error_msg!(gst::ResourceError::Settings, ["{PROP_ENCRYPTION_KEY} is not 32 hex digits"])
         })?;
-        *self.state.lock().unwrap() = State::default();
+        let mut state = State::default();
+        state.packetizer.prepare(settings.redundancy());
+        *self.state.lock().unwrap() = state;
         self.sealing.lock().unwrap().set_key(key);
         Ok(())
     }

@@ -167,6 +167,12 @@ impl Code {
 pub struct Codes(HashMap<(usize, usize), Code>);
 
 impl Codes {
+    /// Codes that are kept.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The code of `data` + `parity` shards; panics as [`Code::cauchy`] does.
     pub fn get(&mut self, data: usize, parity: usize) -> &Code {
         if self.0.len() >= KEPT_CODES && !self.0.contains_key(&(data, parity)) {

@@ -126,7 +126,7 @@ fn blocks(packets: usize, count: usize, redundancy: Redundancy) -> [Block; MAX_B
 }
 
 /// A block of `data` packets. The percentage that its packets carry is what counts: parity follows from it.
-fn block(data: usize, redundancy: Redundancy) -> Block {
+pub(super) fn block(data: usize, redundancy: Redundancy) -> Block {
     let Redundancy { percentage, min } = redundancy;
     let plain = Block { data, parity: parity_shards(data, percentage), percentage };
     if percentage == 0 || plain.parity >= min {

@@ -1,7 +1,8 @@
 //! Frames to packets.
 
-use super::{FRAME_HEADER, HEADER, Header, Layout, data_flags};
-use crate::wire::fec::{Codes, Shape};
+use super::layout::block;
+use super::{FRAME_HEADER, HEADER, Header, Layout, Redundancy, data_flags};
+use crate::wire::fec::{Codes, MAX_SHARDS, Shape};
 use crate::wire::seal::VideoSealer;
 
 /// What a decoder may do with a frame.
@@ -40,6 +41,16 @@ impl Default for Packetizer {
 }
 
 impl Packetizer {
+    /// Computes the codes of all blocks that this redundancy leads to, so that no frame waits for its own.
+    pub fn prepare(&mut self, redundancy: Redundancy) {
+        for data in 1..=MAX_SHARDS {
+            let block = block(data, redundancy);
+            if block.parity > 0 && block.packets() <= MAX_SHARDS {
+                self.codes.get(block.data, block.parity);
+            }
+        }
+    }
+
     /// Leaves out frame indices, from which the client sees that frames are missing.
     pub fn skip_frames(&mut self, count: u32) {
         self.next_frame = self.next_frame.wrapping_add(count);
@@ -153,4 +164,30 @@ fn fill_from<'a>(source: &mut &[u8], target: &'a mut [u8]) -> &'a mut [u8] {
     let (filled, rest) = target.split_at_mut(now.len());
     filled.copy_from_slice(now);
     rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every size of frame, with and without a minimum.
+    #[test]
+    fn no_frame_needs_a_code_that_was_not_prepared() {
+        const PACKET_SIZE: usize = 64;
+        for redundancy in [(20, 2), (1, 8), (255, 0)].map(|(percentage, min)| Redundancy { percentage, min })
+        {
+            let mut packetizer = Packetizer::default();
+            packetizer.prepare(redundancy);
+            let prepared = packetizer.codes.len();
+            assert!(prepared >= 71, "{redundancy:?}");
+            for packets in 1..1100 {
+                let bitstream = vec![7; packets * (PACKET_SIZE - 16) - FRAME_HEADER];
+                let layout = Layout::plan(bitstream.len(), PACKET_SIZE, redundancy).unwrap();
+                let mut out = vec![0; layout.packets() * layout.packet()];
+                let frame = Frame { kind: FrameKind::Delta, timestamp: 0, latency: 0, bitstream: &bitstream };
+                packetizer.write(&layout, &frame, None, &mut out);
+            }
+            assert_eq!(packetizer.codes.len(), prepared, "{redundancy:?}");
+        }
+    }
 }
