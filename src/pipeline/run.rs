@@ -1,6 +1,7 @@
 //! What all pipelines share: GStreamer itself, state changes off the async threads, the bus, and the gate that keeps
 //! a stream shut until its destination is known.
 
+use super::rtkit::Rtkit;
 use super::{priority, property};
 use anyhow::{Context, bail};
 use gst::glib;
@@ -106,13 +107,11 @@ impl Runner {
     /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
     pub fn watch(&self, report: impl Fn(StreamEvent) + Send + Sync + 'static) {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
-        let (what, fault) = (self.what, self.fault.clone());
+        let (what, fault, rtkit) = (self.what, self.fault.clone(), Rtkit::new());
         bus.set_sync_handler(move |_, message| {
-            if let gst::MessageView::StreamStatus(status) = message.view()
-                && status.get().0 == gst::StreamStatusType::Enter
-            {
-                // Posted by the new thread itself.
-                priority::raise(&status.get().1.name());
+            // Posted by the new thread itself.
+            if let gst::MessageView::StreamStatus(status) = message.view() {
+                priority::settle(what, status, &rtkit);
             }
             if let Some(event) = event_of(what, message) {
                 if let StreamEvent::Failed(reason) = &event {

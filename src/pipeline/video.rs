@@ -1,6 +1,7 @@
 //! The stream of pictures of one session: pace, encode, packetize, send. What is captured comes in through an `appsrc`.
 
-use super::description::{Bitrate, EncodeDescription, Mode, SendDescription};
+use super::description::{EncodeDescription, Mode, SendDescription};
+use super::encoder::Encoder;
 use super::limits;
 use super::property;
 use super::run::{self, Gate, Runner, StreamEvent};
@@ -10,8 +11,6 @@ use gst::prelude::*;
 use gstgamestream::timing::{FrameMeta, FrameTimes};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 /// What a [`VideoStream`] is built from.
@@ -70,13 +69,9 @@ pub struct VideoStream {
     runner: Runner,
     source: gst_app::AppSrc,
     pacer: gst::Element,
-    encoder: gst::Element,
+    encoder: Encoder,
     packetizer: gst::Element,
     sender: gst::Element,
-    bitrate: Bitrate,
-    obeys_key_requests: bool,
-    /// The encoder will be opened anew before the next frame.
-    reopening: Arc<AtomicBool>,
     /// Width and height in pixels.
     size: (u32, u32),
     gate: Gate,
@@ -108,6 +103,7 @@ impl VideoStream {
         observe(&encoder);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
+        let encoder = Encoder::new(encoder, encode, spec.encoder_kbps);
         Ok(Self {
             runner,
             source,
@@ -115,9 +111,6 @@ impl VideoStream {
             encoder,
             packetizer,
             sender,
-            bitrate: encode.bitrate.clone(),
-            obeys_key_requests: encode.obeys_key_requests,
-            reopening: Arc::default(),
             size: (spec.params.width, spec.params.height),
             gate,
             _socket: socket,
@@ -162,43 +155,22 @@ impl VideoStream {
 
     /// Makes the next encoded frame a key frame with all headers.
     pub fn force_key_unit(&self) {
-        if !self.obeys_key_requests {
-            return self.reopen_encoder();
-        }
-        let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
-        let pad = self.encoder.static_pad("src").expect("an encoder has a source pad");
-        if !pad.send_event(event) {
-            tracing::debug!("the encoder did not take a key frame request");
-        }
+        self.encoder.force_key_unit();
     }
 
-    /// Opens the encoder anew between two frames, on the thread that feeds it: its first frame is a key frame.
-    fn reopen_encoder(&self) {
-        let sink = self.encoder.static_pad("sink").expect("an encoder has a sink pad");
-        let Some(feeder) = sink.peer() else { return };
-        // One key frame answers all requests that came before it.
-        if self.reopening.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (encoder, reopening) = (self.encoder.downgrade(), self.reopening.clone());
-        feeder.add_probe(gst::PadProbeType::BUFFER, move |feeder, _| {
-            if let Some(encoder) = encoder.upgrade() {
-                reopen(&encoder, feeder);
-            }
-            reopening.store(false, Ordering::Release);
-            gst::PadProbeReturn::Remove
-        });
+    /// Changes the encoder's bitrate as far as it goes there: at once where the description says that it changes while
+    /// it runs, otherwise by opening it anew when the step is worth a key frame, at most every few seconds.
+    pub fn set_bitrate(&self, kbps: u32) {
+        self.encoder.set_bitrate(kbps);
     }
 
-    /// Changes the encoder's bitrate, as far as it goes there. False where the description says that it cannot change
-    /// while it runs.
-    pub fn set_bitrate(&self, kbps: u32) -> bool {
-        let Bitrate { property, live, .. } = &self.bitrate;
-        if !live {
-            return false;
+    /// From the next frame on, `fec_percentage` parity packets per 100 data packets, and what they leave for the
+    /// encoder in kbit/s.
+    pub fn set_redundancy(&self, fec_percentage: u32, encoder_kbps: u32) {
+        self.set_bitrate(encoder_kbps);
+        if let Err(error) = property::set_number(&self.packetizer, "fec-percentage", fec_percentage) {
+            tracing::warn!("the parity stays: {error:#}");
         }
-        let done = property::set_number(&self.encoder, property, self.bitrate.value(kbps));
-        done.inspect_err(|error| tracing::warn!("the bitrate stays: {error:#}")).is_ok()
     }
 
     pub fn stats(&self) -> VideoStats {
@@ -212,24 +184,6 @@ impl VideoStream {
     /// Ends the stream; when it returns, every thread of the pipeline is gone.
     pub async fn stop(self) {
         self.runner.stop().await;
-    }
-}
-
-/// Closes `encoder` and opens it again; `feeder` is the pad whose thread feeds it, and this runs on it.
-fn reopen(encoder: &gst::Element, feeder: &gst::Pad) {
-    let closed = encoder.set_state(gst::State::Ready);
-    if closed.is_err() || encoder.sync_state_with_parent().is_err() {
-        tracing::warn!("the encoder cannot be opened anew for a key frame");
-    }
-    // Closing made it forget the events that precede frames.
-    let mut events = Vec::new();
-    feeder.sticky_events_foreach(|event| {
-        events.push(event.clone());
-        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    let Some(sink) = feeder.peer() else { return };
-    for event in events {
-        sink.send_event(event);
     }
 }
 
