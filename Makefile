@@ -3,7 +3,7 @@ CARGO ?= cargo
 BINARY := target/release/moonpipe
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test bench lint dependencies
+.PHONY: help build run test soak bench lint dependencies
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## install what the tests need, run every test
 	scripts/install-dependencies --tests
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast
+
+soak: build ## install what the tests need, play a recorded stream of 100 Mbit/s for a minute, plain and sealed
+	scripts/install-dependencies --tests
+	MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-60} $(CARGO) test --release --locked --test system -- --nocapture replay
 
 bench: ## run every benchmark and print the tables (QUICK=1: fewer rounds)
 	$(CARGO) bench --workspace --bench '*' --locked -- $(if $(QUICK),--quick)

@@ -225,6 +225,7 @@ def arguments():
     p.add_argument("--counter-at", type=lambda t: tuple(int(n) for n in t.split(",")), default=(0, 0))
     p.add_argument("--colour", type=area, action="append", default=[], metavar="NAME=X,Y,W,H")
     p.add_argument("--png", default="", help="write the last decoded picture here")
+    p.add_argument("--units-sha256", action="store_true", help="tell the hash of each different access unit instead of keeping all of them")
     p.add_argument("--tone", action="store_true", help="find the strongest audio frequency")
     p.add_argument("--log", action="store_true", help="tell every line of the library's log")
     return a.parse_args()

@@ -160,7 +160,7 @@ fn every_command_in_the_documents_exists() {
                 let help = output(Command::new(host::MOONPIPE).args(&words[1..]).arg("--help"));
                 assert!(help.status.success(), "{place}: {line}: {help:?}");
             }
-            "gst-launch-1.0" | "gst-inspect-1.0" | "git" | "cd" | "export" => {}
+            "gst-launch-1.0" | "gst-inspect-1.0" | "cmp" | "git" | "cd" | "export" => {}
             other => panic!("{place}: nothing tries `{other}`"),
         }
     }
@@ -172,44 +172,84 @@ fn the_readme_stream_loses_no_picture() {
     const PICTURES: usize = 600;
     const LAST: &str = "autovideosink sync=false";
     let _turn = turn();
-    let plugin = root().join("target/release/libgstgamestream.so");
-    assert!(plugin.exists(), "no {}: run `make build`", plugin.display());
-    let lines = gst_launch_lines();
-    let line = |part: &str| {
-        &lines
-            .iter()
-            .find(|(place, line)| place.starts_with("README.md") && line.contains(part))
-            .expect(part)
-            .1
-    };
-    let (receiver, sender) = (line("gamestreamvideodepay"), line("gamestreamvideopay"));
+    let (receiver, sender) = (readme_line("gamestreamvideodepay"), readme_line("gamestreamvideopay"));
     for word in ["bitrate=20000", "fec-percentage=50", "loss-percentage=10", "loss-seed="] {
         assert!(sender.contains(word), "the line shows {word}: {sender}");
     }
     assert!(receiver.ends_with(LAST), "{receiver}");
 
     // fakesink tells of every picture it gets.
-    let mut receiving = launch(
+    let (mut receiving, seen) = receive(
         &receiver
             .replace(LAST, "fakesink name=seen silent=false sync=false")
             .replace("gst-launch-1.0", "gst-launch-1.0 -v"),
     );
-    let seen = Lines::collect(receiving.stdout.take().expect("piped"));
-    seen.wait_for(Duration::from_secs(20), |line| line.contains("New clock").then_some(()))
-        .expect("the receiver listens");
-    let mut sending = launch(sender);
-    let _said = Lines::collect(sending.stdout.take().expect("piped"));
-    let ended = until("the sender ends", Duration::from_secs(60), || sending.try_wait().expect("a child"));
-    assert!(ended.success(), "the sender: {ended}");
-
+    send(&sender);
     let pictures =
         || seen.all().iter().filter(|line| line.contains("seen") && line.contains("chain")).count();
     until(&format!("{PICTURES} pictures"), Duration::from_secs(20), || {
         (pictures() >= PICTURES).then_some(())
     });
+    interrupt(&mut receiving);
+    assert_eq!(pictures(), PICTURES);
+}
+
+/// The two lines of the README that write what they send and receive.
+#[test]
+fn the_readme_stream_of_500_mbit_arrives_byte_for_byte() {
+    const SIZE: usize = 180 * 1280 * 814;
+    let _turn = turn();
+    let (receiver, sender) = (readme_line("location=received"), readme_line("location=sent"));
+    assert_eq!(SIZE * 8 / 3 / 1_000_000, 500, "megabits a second");
+    for word in ["num-buffers=180", "width=1280,height=814,framerate=60/1", "GRAY8"] {
+        assert!(sender.contains(word), "the line shows {word}: {sender}");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [sent, received] = ["sent", "received"].map(|name| folder.path().join(name));
+    let into = |line: &str, name: &str| {
+        line.replace(&format!("location={name}"), &format!("location={}", folder.path().join(name).display()))
+    };
+
+    let (mut receiving, _said) = receive(&into(&receiver, "received"));
+    send(&into(&sender, "sent"));
+    // The end is written when the receiver is told to end.
+    let almost = || std::fs::metadata(&received).is_ok_and(|file| file.len() as usize + (1 << 16) >= SIZE);
+    until("all of it is received", Duration::from_secs(20), || almost().then_some(()));
+    interrupt(&mut receiving);
+    let [sent, received] = [sent, received].map(|path| std::fs::read(path).expect("written"));
+    assert_eq!((sent.len(), received.len()), (SIZE, SIZE));
+    assert!(sent == received, "not what was sent");
+}
+
+/// The first gst-launch-1.0 line of the README with this part.
+fn readme_line(part: &str) -> String {
+    let plugin = root().join("target/release/libgstgamestream.so");
+    assert!(plugin.exists(), "no {}: run `make build`", plugin.display());
+    let lines = gst_launch_lines();
+    let found = lines.into_iter().find(|(place, line)| place.starts_with("README.md") && line.contains(part));
+    found.expect(part).1
+}
+
+/// Returns when the receiver listens.
+fn receive(line: &str) -> (Child, Lines) {
+    let mut receiving = launch(line);
+    let said = Lines::collect(receiving.stdout.take().expect("piped"));
+    said.wait_for(Duration::from_secs(20), |line| line.contains("New clock").then_some(()))
+        .expect("the receiver listens");
+    (receiving, said)
+}
+
+/// Returns when the sender has ended.
+fn send(line: &str) {
+    let mut sending = launch(line);
+    let _said = Lines::collect(sending.stdout.take().expect("piped"));
+    let ended = until("the sender ends", Duration::from_secs(60), || sending.try_wait().expect("a child"));
+    assert!(ended.success(), "the sender: {ended}");
+}
+
+fn interrupt(receiving: &mut Child) {
     send_signal(receiving.id(), libc::SIGINT);
     until("the receiver ends", Duration::from_secs(10), || receiving.try_wait().expect("a child"));
-    assert_eq!(pictures(), PICTURES);
 }
 
 fn launch(line: &str) -> Child {

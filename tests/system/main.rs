@@ -10,6 +10,7 @@ mod ends;
 mod loss;
 mod nonsense;
 mod pairing;
+mod replay;
 mod rounds;
 mod state;
 mod together;

@@ -64,6 +64,8 @@ pub struct Report {
     pub colours: std::collections::BTreeMap<String, [f64; 3]>,
     pub tone_hz: Option<f64>,
     pub rms: f64,
+    /// With `--units-sha256`: of each different access unit.
+    pub units_sha256: Vec<String>,
 }
 
 /// The frame counter as it was read back from the pictures.

@@ -4,6 +4,7 @@ pub mod client;
 pub mod desktop;
 pub mod host;
 pub mod lines;
+pub mod recording;
 pub mod relay;
 
 use std::path::PathBuf;
@@ -38,6 +39,12 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>)
         assert!(Instant::now() < end, "waited {limit:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Seconds of a stream: `short`, or what MOONPIPE_SOAK_SECONDS says.
+pub fn soak_seconds(short: u32) -> u32 {
+    let told = std::env::var("MOONPIPE_SOAK_SECONDS").ok();
+    told.map_or(short, |seconds| seconds.parse().expect("MOONPIPE_SOAK_SECONDS is a number"))
 }
 
 /// Runs a command that ends by itself, with nothing on its standard input.
