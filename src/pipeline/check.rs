@@ -61,7 +61,9 @@ impl Sample for SendDescription {
             Media::Audio => &["packet-duration", "encryption-key", "encryption-iv"],
         };
         let sender: &'static [&str] = match self.media {
-            Media::Video => &["fd", "host", "port", "source-address", "dscp", "pacing", "link-rate", "bitrate"],
+            Media::Video => {
+                &["fd", "host", "port", "source-address", "dscp", "pacing", "link-rate", "bitrate"]
+            }
             Media::Audio => &["fd", "host", "port", "source-address", "dscp"],
         };
         let of = |name, properties: &'static [&str]| properties.iter().map(move |property| (name, *property));

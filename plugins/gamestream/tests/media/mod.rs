@@ -1,6 +1,8 @@
 //! What the tests of payloaders and depayloaders share.
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 
+pub mod video;
+
 use gst::prelude::*;
 use gstgamestream::packets::PacketsMeta;
 use std::sync::Once;
