@@ -221,13 +221,17 @@ fn the_readme_stream_of_500_mbit_arrives_byte_for_byte() {
     assert!(sent == received, "not what was sent");
 }
 
-/// The first gst-launch-1.0 line of the README with this part.
+/// The first gst-launch-1.0 line of the README with this part, on a port of this process: another checkout may be tested
+/// at the same time.
 fn readme_line(part: &str) -> String {
+    const PORT: &str = "port=5004";
     let plugin = root().join("target/release/libgstgamestream.so");
     assert!(plugin.exists(), "no {}: run `make build`", plugin.display());
     let lines = gst_launch_lines();
     let found = lines.into_iter().find(|(place, line)| place.starts_with("README.md") && line.contains(part));
-    found.expect(part).1
+    let (_, line) = found.expect(part);
+    assert!(line.contains(PORT), "{line}");
+    line.replace(PORT, &format!("port={}", 10_000 + std::process::id() % 10_000))
 }
 
 /// Returns when the receiver listens.
