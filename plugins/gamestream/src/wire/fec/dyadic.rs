@@ -51,11 +51,15 @@ impl Dyadic {
     /// The code of `data` + `parity` shards; `None` where it would save nothing.
     pub fn new(data: usize, parity: usize) -> Option<Self> {
         let code = Self::of(data, parity);
-        let products = PRODUCTS * code.data_groups.len() * code.parity_groups;
+        code.saves(kernels::fastest(WIDTH).products_per_group_sum).then_some(code)
+    }
+
+    /// Whether it is less work than the plain way, with the additions for a group worth so many products.
+    fn saves(&self, products_per_group_sum: usize) -> bool {
+        let products = PRODUCTS * self.data_groups.len() * self.parity_groups;
         // A call costs about as much as the additions of four groups.
-        let groups = code.data_groups.len() + code.parity_groups + 4 * PRODUCTS;
-        let additions = groups * kernels::fastest(WIDTH).products_per_group_sum;
-        (products + additions < data * parity).then_some(code)
+        let groups = self.data_groups.len() + self.parity_groups + 4 * PRODUCTS;
+        products + groups * products_per_group_sum < self.data * self.parity
     }
 
     fn of(data: usize, parity: usize) -> Self {
@@ -202,10 +206,19 @@ mod tests {
         }
     }
 
+    /// Whatever processor this runs on.
     #[test]
     fn it_is_taken_where_it_saves() {
-        assert!(Dyadic::new(212, 43).is_some());
+        for kernel in kernels::KERNELS {
+            let cost = kernel.products_per_group_sum;
+            assert!(Dyadic::of(127, 128).saves(cost), "{}", kernel.name);
+            assert!(!Dyadic::of(20, 4).saves(cost), "{}", kernel.name);
+        }
+        // What table look-ups gain from it, the faster multiplication does not.
+        assert!(Dyadic::of(212, 43).saves(14));
+        assert!(!Dyadic::of(212, 43).saves(40));
         assert_eq!(Dyadic::new(20, 4), None);
+        assert!(Dyadic::new(127, 128).is_some());
     }
 
     #[test]
