@@ -61,6 +61,8 @@ pub enum StreamEvent {
     Failed(String),
     /// Nobody listens at the destination any more.
     PeerGone,
+    /// A frame was dropped on its way to the wire, which only a key frame makes good.
+    KeyFrameNeeded,
 }
 
 /// A pipeline whose state changes run on threads of their own: some elements block for half a minute.

@@ -91,6 +91,7 @@ impl VideoStream {
         }
         let socket = spec.socket.try_clone_to_owned().context("the video socket cannot be shared")?;
         let runner = Runner::new("video", run::parse(&pipeline_text(encode, send, &spec))?);
+        let key_frame_needed = events.clone();
         runner.watch(run::into_channel(events, |event| event));
         let find = |name| run::element(runner.pipeline.upcast_ref(), name);
         let (pacer, encoder) = (find("pacer")?, find("encoder")?);
@@ -101,6 +102,7 @@ impl VideoStream {
         property::set_number(&sender, "bitrate", spec.params.total_kbps)?;
         heed_decoder(&encoder, &spec.params);
         observe(&encoder);
+        divert_key_requests(&packetizer, key_frame_needed);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
         let encoder = Encoder::new(encoder, encode, spec.encoder_kbps);
@@ -142,15 +144,13 @@ impl VideoStream {
         self.runner.start().await
     }
 
-    /// Sends to `peer` from now on, from `source` where the client used that address of ours. The first call opens the
-    /// stream with a key frame; later ones follow a client that moved.
-    pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) {
+    /// Sends to `peer` from now on, from `source` where the client used that address of ours. True for the first call,
+    /// which opens the stream: it begins with the next key frame. Later calls follow a client that moved.
+    pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) -> bool {
         if let Err(error) = run::set_destination(&self.sender, peer, source) {
             tracing::warn!("the video goes nowhere: {error:#}");
         }
-        if self.gate.open() {
-            self.force_key_unit();
-        }
+        self.gate.open()
     }
 
     /// Makes the next encoded frame a key frame with all headers.
@@ -288,6 +288,20 @@ fn observe(encoder: &gst::Element) {
     };
     note("sink", |times, now| times.encode_in = Some(now));
     note("src", |times, now| times.encode_out = Some(now));
+}
+
+/// Turns the packetizer's requests for a key frame into events: when the encoder is asked is decided in one place.
+fn divert_key_requests(packetizer: &gst::Element, events: mpsc::UnboundedSender<StreamEvent>) {
+    let pad = packetizer.static_pad("sink").expect("a packetizer has a sink pad");
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let asks = |event: &gst::EventRef| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok();
+        if !info.event().is_some_and(|event| asks(event)) {
+            return gst::PadProbeReturn::Ok;
+        }
+        // The session may be over.
+        let _ = events.send(StreamEvent::KeyFrameNeeded);
+        gst::PadProbeReturn::Drop
+    });
 }
 
 /// One warning for each size that is captured and not the client's.

@@ -3,6 +3,7 @@
 
 pub mod budget;
 mod captures;
+mod keyframes;
 mod player;
 mod silence;
 mod table;

@@ -1,6 +1,7 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
 use super::captures::Source;
+use super::keyframes::{KeyFrames, Reason};
 use super::silence::Silence;
 use super::table::Secrets;
 use super::{Equipment, Shared, budget};
@@ -93,6 +94,7 @@ struct Stage {
     attached: Attached,
     source: Source,
     control: ControlPeer,
+    frame_interval: Duration,
     video_events: mpsc::UnboundedReceiver<StreamEvent>,
     audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
@@ -249,6 +251,7 @@ impl Player {
             attached,
             source,
             control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
+            frame_interval: Duration::from_secs(params.video.fps.den.into()) / params.video.fps.num,
             video_events,
             audio_events,
         })
@@ -294,6 +297,7 @@ impl Player {
         let mut shows_something = false;
         let mut permission = interval(PERMISSION_INTERVAL);
         permission.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut keys = KeyFrames::new(stage.frame_interval);
         let Stage { video, audio, source, control, .. } = stage;
         // What was pinged before counts now.
         let mut video_endpoint = self.video_expected.endpoint.clone();
@@ -301,8 +305,15 @@ impl Player {
         video_endpoint.mark_changed();
         audio_endpoint.mark_changed();
         loop {
+            keys.handle_round_trip(control.round_trip());
+            if let Some(reason) = keys.poll(Instant::now()) {
+                tracing::debug!(session = %self.id, "key frame: {reason}");
+                video.force_key_unit();
+            }
+            let owed = keys.deadline();
             tokio::select! {
                 end = self.stopped() => return end,
+                () = async { sleep_until(owed.expect("checked")).await }, if owed.is_some() => {}
                 command = inbox.recv() => match command {
                     Some(Command::Announce(_, answer) | Command::Play(answer)) => refuse(answer, "the stream runs already"),
                     None => return End::HostEnds,
@@ -314,14 +325,16 @@ impl Player {
                 }
                 event = control.events.recv() => {
                     silence.handle_message(Instant::now());
-                    if let Some(end) = self.handle_control(event, video) {
+                    if let Some(end) = self.handle_control(event, &mut keys) {
                         return end;
                     }
                 }
                 Ok(()) = video_endpoint.changed() => {
                     if let Some(Endpoint { peer, local }) = *video_endpoint.borrow_and_update() {
                         tracing::debug!(session = %self.id, %peer, "video goes there");
-                        video.set_destination(peer, local);
+                        if video.set_destination(peer, local) {
+                            keys.handle_reason(Reason::FirstFrame);
+                        }
                     }
                 }
                 Ok(()) = audio_endpoint.changed() => {
@@ -332,11 +345,13 @@ impl Player {
                 Some(event) = stage.video_events.recv() => match event {
                     StreamEvent::Failed(reason) => return End::Failed(reason),
                     StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the video"),
+                    StreamEvent::KeyFrameNeeded => keys.handle_reason(Reason::Dropped),
                 },
                 Some(event) = stage.audio_events.recv() => match event {
                     // A picture without sound is better than none.
                     StreamEvent::Failed(reason) => tracing::warn!(session = %self.id, "no more sound: {reason}"),
                     StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the sound"),
+                    StreamEvent::KeyFrameNeeded => {}
                 },
                 reason = gone(&mut source_lost) => {
                     tracing::warn!(session = %self.id, "the picture stands still: {reason}");
@@ -361,11 +376,12 @@ impl Player {
         }
     }
 
-    fn handle_control(&self, event: Option<ControlEvent>, video: &VideoStream) -> Option<End> {
+    fn handle_control(&self, event: Option<ControlEvent>, keys: &mut KeyFrames) -> Option<End> {
         match event {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
             // No encoder here can do without a lost reference: a key frame heals.
-            Some(ControlEvent::IdrRequest | ControlEvent::Invalidate { .. }) => video.force_key_unit(),
+            Some(ControlEvent::Invalidate { .. }) => keys.handle_reason(Reason::Invalidation),
+            Some(ControlEvent::IdrRequest) => keys.handle_reason(Reason::Client),
             Some(ControlEvent::Connected) => tracing::info!(session = %self.id, "plays"),
             Some(event) => tracing::trace!(session = %self.id, ?event, "control"),
         }

@@ -25,7 +25,7 @@ async fn first_packet_begins_a_key_frame(codec: Codec, obeys: bool) {
     session.stream.start().await.expect("it starts");
     wait_until(|| counter(&session.stream.stats().pace, "new") >= 5);
     let opened = Instant::now();
-    session.stream.set_destination(session.client.local_addr().unwrap(), None);
+    session.open();
     assert_eq!(session.next_frame(), Frame { index: 1, is_key: true });
     eprintln!("{codec}: first packet {} ms after the client was known", opened.elapsed().as_millis());
     for index in 2..12 {
@@ -118,7 +118,7 @@ async fn nothing_stays_behind() {
         let mut session = Session::start(Codec::H264, true).await;
         let attached = session.capture.attach(session.stream.source());
         session.stream.start().await.expect("it starts");
-        session.stream.set_destination(session.client.local_addr().unwrap(), None);
+        session.open();
         session.next_frame();
         drop(attached);
         session.stop().await;

@@ -98,8 +98,14 @@ impl Session {
     pub async fn play(&self) -> Attached {
         let attached = self.capture.attach(self.stream.source());
         self.stream.start().await.expect("it starts");
-        self.stream.set_destination(self.client.local_addr().unwrap(), None);
+        self.open();
         attached
+    }
+
+    /// The client is known from now on, and sees a key frame first.
+    pub fn open(&self) {
+        assert!(self.stream.set_destination(self.client.local_addr().unwrap(), None), "the first time");
+        self.stream.force_key_unit();
     }
 
     /// Receives until a frame begins; every packet must follow the one before.

@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,8 +54,15 @@ impl ControlServer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         let seal = Box::new(ControlSeal::new(&key, v2));
-        self.mailbox.put(Command::Admit { id, connect_data, seal, events: sender });
-        ControlPeer { events, sender: ControlSender { id, mailbox: self.mailbox.clone() } }
+        let round_trip = Arc::default();
+        self.mailbox.put(Command::Admit {
+            id,
+            connect_data,
+            seal,
+            events: sender,
+            round_trip: Arc::clone(&round_trip),
+        });
+        ControlPeer { events, sender: ControlSender { id, mailbox: self.mailbox.clone() }, round_trip }
     }
 
     /// Tells what was queued, closes every connection, and returns when thread and socket are gone. Blocks up to 0.3 s.
@@ -84,6 +91,19 @@ pub struct ControlPeer {
     /// Ends after [`ControlEvent::Disconnected`].
     pub events: mpsc::Receiver<ControlEvent>,
     pub sender: ControlSender,
+    /// In milliseconds.
+    round_trip: Arc<AtomicU32>,
+}
+
+/// ENet begins with a guess of half a second and approaches what it measures by an eighth each time.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(100);
+
+impl ControlPeer {
+    /// How long an answer of the client takes, as far as that is known, and 100 ms at most.
+    pub fn round_trip(&self) -> Duration {
+        let measured = Duration::from_millis(self.round_trip.load(Ordering::Relaxed).into());
+        measured.min(LONGEST_ROUND_TRIP)
+    }
 }
 
 impl Drop for ControlPeer {

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -33,10 +34,24 @@ const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 pub enum Command {
-    Admit { id: u64, connect_data: u32, seal: Box<ControlSeal>, events: mpsc::Sender<ControlEvent> },
-    Send { id: u64, message: HostMessage },
-    Terminate { id: u64, code: u32 },
-    Remove { id: u64 },
+    Admit {
+        id: u64,
+        connect_data: u32,
+        seal: Box<ControlSeal>,
+        events: mpsc::Sender<ControlEvent>,
+        round_trip: Arc<AtomicU32>,
+    },
+    Send {
+        id: u64,
+        message: HostMessage,
+    },
+    Terminate {
+        id: u64,
+        code: u32,
+    },
+    Remove {
+        id: u64,
+    },
     Stop,
 }
 
@@ -62,6 +77,8 @@ struct Client {
     events: Option<mpsc::Sender<ControlEvent>>,
     slot: Option<PeerID>,
     last_heard: Instant,
+    /// In milliseconds, as ENet smooths it.
+    round_trip: Arc<AtomicU32>,
 }
 
 impl Client {
@@ -118,7 +135,7 @@ impl Worker {
     fn obey(&mut self) -> bool {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Admit { id, connect_data, seal, events }) => {
+                Ok(Command::Admit { id, connect_data, seal, events, round_trip }) => {
                     self.host.socket_mut().gate.admit(connect_data);
                     let client = Client {
                         connect_data,
@@ -127,6 +144,7 @@ impl Worker {
                         events: Some(events),
                         slot: None,
                         last_heard: Instant::now(),
+                        round_trip,
                     };
                     self.clients.insert(id, client);
                 }
@@ -248,8 +266,10 @@ impl Worker {
                 return self.noise.hear("a control message that came before", address);
             }
         };
+        let round_trip = self.host.peer(slot).round_trip_time().as_millis() as u32;
         let client = self.clients.get_mut(&id).expect("client_in found it");
         client.last_heard = Instant::now();
+        client.round_trip.store(round_trip, Ordering::Relaxed);
         match control::parse(&plain) {
             Ok(event) => client.report(event),
             Err(error) => {

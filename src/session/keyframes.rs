@@ -1,0 +1,137 @@
+//! When the encoder is asked for a key frame, and why. Decides only: the session brings the time and does the asking.
+//!
+//! A key frame costs many times an average one, and a client repeats its request until it sees one. So there is at most
+//! one in a window as long as an answer takes; what is asked for meanwhile is owed and paid when the window ends.
+
+use std::fmt;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Why a key frame is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The stream begins, or goes on for a client that came back.
+    FirstFrame,
+    /// The client asked for one.
+    Client,
+    /// The client lost frames that the encoder cannot do without.
+    Invalidation,
+    /// A frame was dropped on its way to the wire.
+    Dropped,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstFrame => "first frame",
+            Self::Client => "asked for by the client",
+            Self::Invalidation => "the client lost frames",
+            Self::Dropped => "a frame was dropped here",
+        })
+    }
+}
+
+/// Lets one request through per window.
+#[derive(Debug)]
+pub struct KeyFrames {
+    /// The shortest window.
+    interval: Duration,
+    round_trip: Duration,
+    closed_since: Option<Instant>,
+    /// The first reason since the last key frame.
+    owed: Option<Reason>,
+}
+
+impl KeyFrames {
+    /// For a stream with this time between frames.
+    pub fn new(frame_interval: Duration) -> Self {
+        Self { interval: 2 * frame_interval, round_trip: Duration::ZERO, closed_since: None, owed: None }
+    }
+
+    /// How long an answer of the client takes: a key frame that is under way is not sent again.
+    pub fn handle_round_trip(&mut self, round_trip: Duration) {
+        self.round_trip = round_trip;
+    }
+
+    /// A key frame is needed.
+    pub fn handle_reason(&mut self, reason: Reason) {
+        self.owed.get_or_insert(reason);
+    }
+
+    /// Why to ask the encoder now, if it is to be asked now. The window begins with that.
+    pub fn poll(&mut self, now: Instant) -> Option<Reason> {
+        if self.deadline().is_some_and(|end| now < end) {
+            return None;
+        }
+        let reason = self.owed.take()?;
+        self.closed_since = Some(now);
+        Some(reason)
+    }
+
+    /// When to poll again for what is owed.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.owed?;
+        Some(self.closed_since? + self.interval.max(self.round_trip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FRAME: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn the_first_is_let_through_and_the_next_is_paid_when_the_window_ends() {
+        let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+        assert_eq!((keys.poll(begin), keys.deadline()), (None, None));
+        keys.handle_reason(Reason::FirstFrame);
+        assert_eq!(keys.poll(begin), Some(Reason::FirstFrame));
+        assert_eq!(keys.deadline(), None, "nothing is owed");
+        keys.handle_reason(Reason::Invalidation);
+        keys.handle_reason(Reason::Client);
+        assert_eq!(keys.poll(begin + FRAME), None);
+        assert_eq!(keys.deadline(), Some(begin + 2 * FRAME));
+        assert_eq!(keys.poll(begin + 2 * FRAME), Some(Reason::Invalidation), "what came first");
+        assert_eq!(keys.poll(begin + 9 * FRAME), None, "one frame answers all");
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_an_answer_takes() {
+        let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+        keys.handle_round_trip(5 * FRAME);
+        keys.handle_reason(Reason::Client);
+        keys.poll(begin);
+        keys.handle_reason(Reason::Client);
+        assert_eq!(keys.deadline(), Some(begin + 5 * FRAME));
+        keys.handle_round_trip(3 * FRAME);
+        assert_eq!(keys.deadline(), Some(begin + 3 * FRAME));
+    }
+
+    proptest! {
+        /// However requests come, asking is rare, and nothing is owed for ever.
+        #[test]
+        fn no_two_in_a_window_and_every_request_is_answered(
+            gaps in proptest::collection::vec(0u64..40, 1..200), round_trip in 0u64..100,
+        ) {
+            let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+            keys.handle_round_trip(Duration::from_millis(round_trip));
+            let window = (2 * FRAME).max(Duration::from_millis(round_trip));
+            let (mut now, mut asked) = (begin, Vec::new());
+            for gap in gaps {
+                let next = now + Duration::from_millis(gap);
+                while let Some(deadline) = keys.deadline().filter(|deadline| *deadline <= next) {
+                    prop_assert!(keys.poll(deadline).is_some());
+                    asked.push(deadline);
+                }
+                now = next;
+                keys.handle_reason(Reason::Client);
+                asked.extend(keys.poll(now).map(|_| now));
+                let last = *asked.last().expect("the first is let through");
+                prop_assert!(last == now || keys.deadline() == Some(last + window), "answered, or it will be");
+            }
+            prop_assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= window));
+        }
+    }
+}
