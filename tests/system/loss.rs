@@ -30,6 +30,7 @@ fn three_percent_at_40_mbit_is_recovered() {
     assert_eq!((report.unrecoverable, report.corrupt_recoveries), (0, 0), "{report:#?}");
     assert!(report.fec_recovered > 100, "{report:#?}");
     assert!(report.mbps > 20.0, "the stream is as wide as it was asked for: {report:#?}");
+    report.assert_rate(60.0);
 }
 
 #[test]

@@ -40,8 +40,7 @@ fn nonsense_does_not_disturb_the_player() {
     println!("{report:#?}\n{} lines of log", host.log.count() - lines);
     assert_eq!(report.terminated, None, "{report:#?}");
     assert!(report.max_gap_ms < 500.0, "{report:#?}");
-    // 10 000 connections take the processor from a stream, and nothing else.
-    assert!(report.lost * 100 <= report.frames as i64, "{report:#?}");
+    assert_eq!(report.lost, 0, "{report:#?}");
     assert_eq!(report.decode_errors, 0, "{report:#?}");
     assert!(report.counter.back == 0 && report.audio_lost == 0, "{report:#?}");
     assert!(host.log.count() - lines < 500, "the log is flooded:\n{}", host.log.tail(100));

@@ -29,14 +29,14 @@ fn h264_at_60_frames_a_second_for_ten_seconds() {
 fn hevc_for_ten_seconds() {
     let _turn = turn();
     // What x265 encodes in real time on two cores, with a client that decodes beside it.
-    ten_seconds("hevc", "30");
+    ten_seconds("hevc", "30").assert_rate(30.0);
 }
 
 #[test]
 fn av1_for_ten_seconds() {
     let _turn = turn();
     // What libaom encodes in real time on two cores.
-    ten_seconds("av1", "30");
+    ten_seconds("av1", "30").assert_rate(30.0);
 }
 
 /// Each way of sealing, each packet size that clients ask for, and both kinds of RTSP.

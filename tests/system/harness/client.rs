@@ -239,10 +239,10 @@ impl Report {
         assert!(self.counter.by_one >= 0.95, "{self:#?}");
     }
 
-    /// So many frames a second within five percent, and two frames for the ends of a short stream.
+    /// So many frames a second within one percent, and two frames for the ends of a short stream.
     pub fn assert_rate(&self, fps: f64) {
         let off = (self.fps - fps).abs() * self.seconds;
-        assert!(off <= fps * self.seconds / 20.0 + 2.0, "not {fps} frames a second: {self:#?}");
+        assert!(off <= fps * self.seconds / 100.0 + 2.0, "not {fps} frames a second: {self:#?}");
     }
 
     pub fn assert_tone(&self, hertz: f64) {

@@ -172,7 +172,7 @@ impl Table {
     pub fn print(&self, heading: &str) {
         let columns = self.rows[0].len();
         let width =
-            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().expect("a heading");
         let widths: Vec<usize> = (0..columns).map(width).collect();
         println!("\n### {heading}\n");
         for (number, row) in self.rows.iter().enumerate() {

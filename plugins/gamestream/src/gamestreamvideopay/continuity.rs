@@ -81,12 +81,13 @@ impl Continuity {
     }
 
     fn may_ask(&mut self, time: Option<ClockTime>) -> bool {
-        let time = time.or(self.last).unwrap_or_default();
-        let waiting = self.asked.is_some_and(|asked| time >= asked && time - asked < PATIENCE);
+        let time = time.or(self.last);
+        let waited = self.asked.zip(time).and_then(|(asked, time)| time.checked_sub(asked));
+        let waiting = waited.is_some_and(|waited| waited < PATIENCE);
         if waiting || self.too_large >= MAX_TOO_LARGE {
             return false;
         }
-        self.asked = Some(time);
+        self.asked = time;
         true
     }
 }
@@ -156,6 +157,16 @@ mod tests {
         assert_eq!(asked, 2);
         assert!(continuity.judge(Incoming { key: true, ..delta(20_000) }).send);
         assert!(continuity.judge(large(20_001)).ask);
+    }
+
+    /// Nobody knows how long ago it was asked for: asked once too often is better than never again.
+    #[test]
+    fn without_any_time_a_key_unit_is_asked_for_until_it_comes() {
+        let mut continuity = Continuity::default();
+        let untimed = |key| Incoming { key, time: None, ..delta(0) };
+        assert!((0..3).all(|_| continuity.judge(untimed(false)).ask));
+        assert!(!continuity.judge(untimed(true)).ask);
+        assert!(!continuity.judge(untimed(false)).ask);
     }
 
     #[test]
