@@ -4,6 +4,7 @@
 pub mod budget;
 mod captures;
 mod keyframes;
+mod play;
 mod player;
 mod silence;
 mod table;

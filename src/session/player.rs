@@ -1,8 +1,7 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
 use super::captures::Source;
-use super::keyframes::{KeyFrames, Reason};
-use super::silence::Silence;
+use super::play::Play;
 use super::table::Secrets;
 use super::{Equipment, Shared, budget};
 use crate::memory;
@@ -13,17 +12,17 @@ use crate::pipeline::description::{EncodeDescription, Mode};
 use crate::pipeline::limits;
 use crate::pipeline::stages;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
-use crate::protocol::control::{ControlEvent, termination};
+use crate::protocol::control::termination;
 use crate::protocol::params::StreamParams;
 use crate::protocol::rtsp::{RtspRefusal, SessionId};
 use crate::servers::control::ControlPeer;
-use crate::servers::media::{Endpoint, Expected};
+use crate::servers::media::Expected;
 use crate::servers::nvhttp::LaunchRequest;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::timeout;
 
 type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
 
@@ -68,35 +67,29 @@ impl End {
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
-/// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
-const FIRST_FRAME_LIMIT: Duration = Duration::from_millis(500);
-
-/// How often a player is asked whether it still may.
-const PERMISSION_INTERVAL: Duration = Duration::from_secs(1);
-
 /// One session.
 pub(super) struct Player {
-    id: SessionId,
-    shared: Arc<Shared>,
-    launch: LaunchRequest,
+    pub id: SessionId,
+    pub shared: Arc<Shared>,
+    pub launch: LaunchRequest,
     stop: watch::Receiver<Option<End>>,
     connect_data: u32,
     /// Clients ping from the moment that they know the payload, long before the stream is settled.
-    video_expected: Expected,
-    audio_expected: Expected,
+    pub video_expected: Expected,
+    pub audio_expected: Expected,
 }
 
 /// All that runs for a session once its stream is settled.
-struct Stage {
-    video: VideoStream,
-    audio: AudioStream,
+pub(super) struct Stage {
+    pub video: VideoStream,
+    pub audio: AudioStream,
     /// Given up before the source is closed.
     attached: Attached,
-    source: Source,
-    control: ControlPeer,
-    frame_interval: Duration,
-    video_events: mpsc::UnboundedReceiver<StreamEvent>,
-    audio_events: mpsc::UnboundedReceiver<StreamEvent>,
+    pub source: Source,
+    pub control: ControlPeer,
+    pub frame_interval: Duration,
+    pub video_events: mpsc::UnboundedReceiver<StreamEvent>,
+    pub audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
 
 impl Player {
@@ -116,7 +109,7 @@ impl Player {
     pub async fn run(self, mut inbox: mpsc::Receiver<Command>) {
         let end = match self.conversation(&mut inbox).await {
             Ok(mut stage) => {
-                let end = self.stream(&mut stage, &mut inbox).await;
+                let end = Play::new(&self, &mut stage).serve(&mut inbox).await;
                 if let Some(code) = end.termination() {
                     stage.control.sender.terminate(code);
                 }
@@ -207,7 +200,7 @@ impl Player {
     }
 
     /// Why somebody wants the session to end.
-    async fn stopped(&self) -> End {
+    pub async fn stopped(&self) -> End {
         let mut stop = self.stop.clone();
         match stop.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or(End::HostEnds),
@@ -288,105 +281,6 @@ impl Player {
             sending: Sending::default(),
         }
     }
-
-    /// Serves the client until there is a reason to end.
-    async fn stream(&self, stage: &mut Stage, inbox: &mut mpsc::Receiver<Command>) -> End {
-        let mut silence = Silence::new(Instant::now());
-        let mut source_lost = stage.source.capture().lost();
-        let black_due = Instant::now() + FIRST_FRAME_LIMIT;
-        let mut shows_something = false;
-        let mut permission = interval(PERMISSION_INTERVAL);
-        permission.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut keys = KeyFrames::new(stage.frame_interval);
-        let Stage { video, audio, source, control, .. } = stage;
-        // What was pinged before counts now.
-        let mut video_endpoint = self.video_expected.endpoint.clone();
-        let mut audio_endpoint = self.audio_expected.endpoint.clone();
-        video_endpoint.mark_changed();
-        audio_endpoint.mark_changed();
-        loop {
-            keys.handle_round_trip(control.round_trip());
-            if let Some(reason) = keys.poll(Instant::now()) {
-                tracing::debug!(session = %self.id, "key frame: {reason}");
-                video.force_key_unit();
-            }
-            let owed = keys.deadline();
-            tokio::select! {
-                end = self.stopped() => return end,
-                () = async { sleep_until(owed.expect("checked")).await }, if owed.is_some() => {}
-                command = inbox.recv() => match command {
-                    Some(Command::Announce(_, answer) | Command::Play(answer)) => refuse(answer, "the stream runs already"),
-                    None => return End::HostEnds,
-                },
-                _ = permission.tick() => {
-                    if !self.shared.equipment.clients.is_paired(&self.launch.client) {
-                        return End::Revoked;
-                    }
-                }
-                event = control.events.recv() => {
-                    silence.handle_message(Instant::now());
-                    if let Some(end) = self.handle_control(event, &mut keys) {
-                        return end;
-                    }
-                }
-                Ok(()) = video_endpoint.changed() => {
-                    if let Some(Endpoint { peer, local }) = *video_endpoint.borrow_and_update() {
-                        tracing::debug!(session = %self.id, %peer, "video goes there");
-                        if video.set_destination(peer, local) {
-                            keys.handle_reason(Reason::FirstFrame);
-                        }
-                    }
-                }
-                Ok(()) = audio_endpoint.changed() => {
-                    if let Some(Endpoint { peer, local }) = *audio_endpoint.borrow_and_update() {
-                        audio.set_destination(peer, local);
-                    }
-                }
-                Some(event) = stage.video_events.recv() => match event {
-                    StreamEvent::Failed(reason) => return End::Failed(reason),
-                    StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the video"),
-                    StreamEvent::KeyFrameNeeded => keys.handle_reason(Reason::Dropped),
-                },
-                Some(event) = stage.audio_events.recv() => match event {
-                    // A picture without sound is better than none.
-                    StreamEvent::Failed(reason) => tracing::warn!(session = %self.id, "no more sound: {reason}"),
-                    StreamEvent::PeerGone => tracing::debug!(session = %self.id, "nobody listens to the sound"),
-                    StreamEvent::KeyFrameNeeded => {}
-                },
-                reason = gone(&mut source_lost) => {
-                    tracing::warn!(session = %self.id, "the picture stands still: {reason}");
-                }
-                () = sleep_until(black_due), if !shows_something => {
-                    shows_something = true;
-                    self.show_black_if_nothing_came(source, video);
-                }
-                () = sleep_until(silence.deadline()) => return End::Silent,
-            }
-        }
-    }
-
-    fn show_black_if_nothing_came(&self, source: &Source, video: &VideoStream) {
-        match video.black_sample() {
-            Ok(black) => {
-                if source.capture().show_if_nothing(video.source(), &black) {
-                    tracing::info!(session = %self.id, "the source shows nothing yet: the client sees black");
-                }
-            }
-            Err(error) => tracing::warn!(session = %self.id, "{error:#}"),
-        }
-    }
-
-    fn handle_control(&self, event: Option<ControlEvent>, keys: &mut KeyFrames) -> Option<End> {
-        match event {
-            None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
-            // No encoder here can do without a lost reference: a key frame heals.
-            Some(ControlEvent::Invalidate { .. }) => keys.handle_reason(Reason::Invalidation),
-            Some(ControlEvent::IdrRequest) => keys.handle_reason(Reason::Client),
-            Some(ControlEvent::Connected) => tracing::info!(session = %self.id, "plays"),
-            Some(event) => tracing::trace!(session = %self.id, ?event, "control"),
-        }
-        None
-    }
 }
 
 impl Stage {
@@ -403,22 +297,11 @@ impl Stage {
     }
 }
 
-/// Why the source is lost, once.
-async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
-    while lost.changed().await.is_ok() {
-        if let Some(reason) = lost.borrow_and_update().clone() {
-            return reason;
-        }
-    }
-    // Nothing more is said of a capture that has ended.
-    std::future::pending().await
-}
-
 fn mode_of(params: &StreamParams) -> Mode {
     let video = &params.video;
     Mode { width: video.width, height: video.height, fps: video.fps }
 }
 
-fn refuse(answer: Answer, reason: &str) {
+pub(super) fn refuse(answer: Answer, reason: &str) {
     let _ = answer.send(Err(RtspRefusal::new(455, reason)));
 }

@@ -1,0 +1,177 @@
+//! Serving a client while its streams run: everything that happens to a session passes through one loop.
+
+use super::keyframes::{KeyFrames, Reason};
+use super::player::{Command, End, Player, Stage, refuse};
+use super::silence::Silence;
+use crate::pipeline::StreamEvent;
+use crate::protocol::control::ControlEvent;
+use crate::servers::media::Endpoint;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
+const FIRST_FRAME_LIMIT: Duration = Duration::from_millis(500);
+
+/// How often a player is asked whether it still may.
+const PERMISSION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is known of a session while it plays.
+pub(super) struct Play<'a> {
+    player: &'a Player,
+    stage: &'a mut Stage,
+    keys: KeyFrames,
+    silence: Silence,
+}
+
+impl<'a> Play<'a> {
+    /// PLAY was answered just now.
+    pub fn new(player: &'a Player, stage: &'a mut Stage) -> Self {
+        let keys = KeyFrames::new(stage.frame_interval);
+        Self { player, stage, keys, silence: Silence::new(Instant::now()) }
+    }
+
+    /// Serves the client until there is a reason to end.
+    pub async fn serve(mut self, inbox: &mut mpsc::Receiver<Command>) -> End {
+        let mut source_lost = self.stage.source.capture().lost();
+        let black_due = Instant::now() + FIRST_FRAME_LIMIT;
+        let mut shows_something = false;
+        let mut permission = interval(PERMISSION_INTERVAL);
+        permission.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // What was pinged before counts now.
+        let mut video_endpoint = self.player.video_expected.endpoint.clone();
+        let mut audio_endpoint = self.player.audio_expected.endpoint.clone();
+        video_endpoint.mark_changed();
+        audio_endpoint.mark_changed();
+        loop {
+            self.ask_for_key_frame_if_due();
+            let owed = self.keys.deadline();
+            let ended = tokio::select! {
+                end = self.player.stopped() => Some(end),
+                () = async { sleep_until(owed.expect("checked")).await }, if owed.is_some() => None,
+                command = inbox.recv() => match command {
+                    Some(Command::Announce(_, answer) | Command::Play(answer)) => {
+                        refuse(answer, "the stream runs already");
+                        None
+                    }
+                    None => Some(End::HostEnds),
+                },
+                _ = permission.tick() => self.revoked(),
+                event = self.stage.control.events.recv() => self.handle_control(event),
+                Ok(()) = video_endpoint.changed() => {
+                    let endpoint = *video_endpoint.borrow_and_update();
+                    self.handle_video_endpoint(endpoint);
+                    None
+                }
+                Ok(()) = audio_endpoint.changed() => {
+                    let endpoint = *audio_endpoint.borrow_and_update();
+                    self.handle_audio_endpoint(endpoint);
+                    None
+                }
+                Some(event) = self.stage.video_events.recv() => self.handle_video(event),
+                Some(event) = self.stage.audio_events.recv() => {
+                    self.handle_audio(event);
+                    None
+                }
+                reason = gone(&mut source_lost) => {
+                    tracing::warn!(session = %self.player.id, "the picture stands still: {reason}");
+                    None
+                }
+                () = sleep_until(black_due), if !shows_something => {
+                    shows_something = true;
+                    self.show_black_if_nothing_came();
+                    None
+                }
+                () = sleep_until(self.silence.deadline()) => Some(End::Silent),
+            };
+            if let Some(end) = ended {
+                return end;
+            }
+        }
+    }
+
+    fn ask_for_key_frame_if_due(&mut self) {
+        self.keys.handle_round_trip(self.stage.control.round_trip());
+        if let Some(reason) = self.keys.poll(Instant::now()) {
+            tracing::debug!(session = %self.player.id, "key frame: {reason}");
+            self.stage.video.force_key_unit();
+        }
+    }
+
+    fn revoked(&self) -> Option<End> {
+        let Player { shared, launch, .. } = self.player;
+        (!shared.equipment.clients.is_paired(&launch.client)).then_some(End::Revoked)
+    }
+
+    fn handle_control(&mut self, event: Option<ControlEvent>) -> Option<End> {
+        self.silence.handle_message(Instant::now());
+        let session = self.player.id;
+        match event {
+            None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
+            // No encoder here can do without a lost reference: a key frame heals.
+            Some(ControlEvent::Invalidate { .. }) => self.keys.handle_reason(Reason::Invalidation),
+            Some(ControlEvent::IdrRequest) => self.keys.handle_reason(Reason::Client),
+            Some(ControlEvent::Connected) => tracing::info!(%session, "plays"),
+            Some(event) => tracing::trace!(%session, ?event, "control"),
+        }
+        None
+    }
+
+    fn handle_video_endpoint(&mut self, endpoint: Option<Endpoint>) {
+        let Some(Endpoint { peer, local }) = endpoint else { return };
+        tracing::debug!(session = %self.player.id, %peer, "video goes there");
+        if self.stage.video.set_destination(peer, local) {
+            self.keys.handle_reason(Reason::FirstFrame);
+        }
+    }
+
+    fn handle_audio_endpoint(&self, endpoint: Option<Endpoint>) {
+        if let Some(Endpoint { peer, local }) = endpoint {
+            self.stage.audio.set_destination(peer, local);
+        }
+    }
+
+    fn handle_video(&mut self, event: StreamEvent) -> Option<End> {
+        match event {
+            StreamEvent::Failed(reason) => return Some(End::Failed(reason)),
+            StreamEvent::PeerGone => {
+                tracing::debug!(session = %self.player.id, "nobody listens to the video");
+            }
+            StreamEvent::KeyFrameNeeded => self.keys.handle_reason(Reason::Dropped),
+        }
+        None
+    }
+
+    fn handle_audio(&self, event: StreamEvent) {
+        let session = self.player.id;
+        match event {
+            // A picture without sound is better than none.
+            StreamEvent::Failed(reason) => tracing::warn!(%session, "no more sound: {reason}"),
+            StreamEvent::PeerGone => tracing::debug!(%session, "nobody listens to the sound"),
+            StreamEvent::KeyFrameNeeded => {}
+        }
+    }
+
+    fn show_black_if_nothing_came(&self) {
+        let Stage { video, source, .. } = &*self.stage;
+        match video.black_sample() {
+            Ok(black) => {
+                if source.capture().show_if_nothing(video.source(), &black) {
+                    tracing::info!(session = %self.player.id, "the source shows nothing yet: the client sees black");
+                }
+            }
+            Err(error) => tracing::warn!(session = %self.player.id, "{error:#}"),
+        }
+    }
+}
+
+/// Why the source is lost, once.
+async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
+    while lost.changed().await.is_ok() {
+        if let Some(reason) = lost.borrow_and_update().clone() {
+            return reason;
+        }
+    }
+    // Nothing more is said of a capture that has ended.
+    std::future::pending().await
+}
