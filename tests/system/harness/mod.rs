@@ -6,6 +6,7 @@ pub mod host;
 pub mod lines;
 pub mod recording;
 pub mod relay;
+pub mod witness;
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
