@@ -72,6 +72,15 @@ pub enum Command {
         action: Option<ClientsAction>,
     },
 
+    /// Show who plays, how it goes, and how earlier sessions ended
+    ///
+    /// Asks the host that runs with this state folder.
+    Sessions {
+        /// Everything that is known, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+
     /// List the pipeline descriptions, with what works on this machine and why the rest does not
     Pipelines,
 

@@ -7,7 +7,7 @@ use crate::pipeline::choose::{self, Choice};
 use crate::pipeline::description::{AudioDescription, CaptureDescription, Describes, SendDescription};
 use crate::pipeline::library::Library;
 use crate::protocol::ports::Ports;
-use crate::servers::admin::AdminSocket;
+use crate::servers::admin::{AdminSocket, Desk};
 use crate::servers::control::ControlServer;
 use crate::servers::discovery::Discovery;
 use crate::servers::media::{MediaKind, MediaSocket};
@@ -102,6 +102,7 @@ impl Host {
         let nvhttp = NvHttp { identity, clients, sessions: Arc::new(sessions.clone()), offer, pairing };
         servers.spawn(nvhttp::serve(listeners, nvhttp, stop.clone()));
         servers.spawn(rtsp::serve(rtsp_listener, Arc::new(sessions.clone()), stop.clone()));
+        let desk = Desk { pairing: desk, sessions: Arc::new(sessions.clone()) };
         servers.spawn(admin.serve(desk, stop.clone()));
         let discovery = Discovery::start(&name, settings.ports.http())
             .inspect_err(|error| tracing::warn!("Moonlight must be told this host's address: {error:#}"))

@@ -1,9 +1,10 @@
-//! What `moonpipe pipelines` prints: every description, whether it works here, and why not.
+//! What `moonpipe pipelines` and `moonpipe sessions` print.
 
 use moonpipe::pipeline::choose::{Choice, Outcome};
 use moonpipe::pipeline::library::Library;
+use moonpipe::servers::status::SessionStatus;
 
-/// One line per description, grouped by kind; refused files last.
+/// Every description, whether it works here, and why not: one line each, grouped by kind; refused files last.
 pub fn listing(library: &Library, choice: &Choice) -> String {
     let entries = library.entries();
     let width = entries.iter().map(|(_, name, _)| name.len()).max().unwrap_or(0);
@@ -41,4 +42,36 @@ fn encoder_state(choice: &Choice, name: &str) -> String {
         Outcome::CannotWork(why) => format!("cannot work here because {why}"),
         Outcome::Failed(why) => format!("does not encode here: {why}"),
     }
+}
+
+/// A few lines for each session: who plays what, how it goes, and how it ended.
+pub fn sessions(sessions: &[SessionStatus]) -> String {
+    sessions.iter().map(session).collect()
+}
+
+fn session(status: &SessionStatus) -> String {
+    let SessionStatus { session, client, seconds, frames, packets, .. } = status;
+    let state = match &status.ended {
+        Some(why) => format!("ended after {seconds} s: {why}"),
+        None => format!("for {seconds} s"),
+    };
+    let mut text = format!("{session}  {client}  {state}\n");
+    if status.stream.is_empty() {
+        return text;
+    }
+    let (kbps, parity) = (status.encoder_kbps, status.fec_percentage);
+    text += &format!("   {} by {}, {kbps} kbit/s and {parity} % parity\n", status.stream, status.encoder);
+    text += &format!(
+        "   {} frames ({} key, {} repeated, {} dropped), {} packets ({} given up)\n",
+        frames.sent, frames.key, frames.repeated, frames.dropped, packets.sent, packets.dropped
+    );
+    let mut healed: Vec<String> =
+        status.key_frames.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if status.invalidations > 0 {
+        healed.push(format!("{} lost frames did without", status.invalidations));
+    }
+    if !healed.is_empty() {
+        text += &format!("   key frames: {}\n", healed.join(", "));
+    }
+    text
 }

@@ -59,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pair { name, pin } => pair(&places, pin, name),
         Command::Clients { action: None } => list_clients(&places).map(|()| ExitCode::SUCCESS),
         Command::Clients { action: Some(ClientsAction::Remove { name }) } => remove_client(&places, &name),
+        Command::Sessions { json } => list_sessions(&places, json),
         Command::Pipelines => list_pipelines(&places),
         Command::ProbeEncoder { .. } => unreachable!("handled before the log starts"),
     }
@@ -93,8 +94,7 @@ fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
 }
 
 fn pair(places: &Places, pin: String, name: Option<String>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(admin::ask(&places.state_dir, &Request::Pair { pin, name }))? {
+    match ask(places, &Request::Pair { pin, name })? {
         Reply::Told { name, address, others } => {
             println!("told the client at {address}: it is paired as {name} if the PIN is right");
             if others > 0 {
@@ -107,7 +107,30 @@ fn pair(places: &Places, pin: String, name: Option<String>) -> anyhow::Result<Ex
                 "no client waits for a PIN: choose this host in Moonlight first, then type the PIN that it shows"
             )
         }
+        other => not_answered(other),
+    }
+}
+
+fn list_sessions(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
+    match ask(places, &Request::Sessions)? {
+        Reply::Sessions(sessions) if json => println!("{}", serde_json::to_string_pretty(&sessions)?),
+        Reply::Sessions(sessions) if sessions.is_empty() => eprintln!("nobody has played yet"),
+        Reply::Sessions(sessions) => print!("{}", listing::sessions(&sessions)),
+        other => return not_answered(other),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the host that runs with this state folder.
+fn ask(places: &Places, request: &Request) -> anyhow::Result<Reply> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(admin::ask(&places.state_dir, request))
+}
+
+fn not_answered(reply: Reply) -> anyhow::Result<ExitCode> {
+    match reply {
         Reply::Refused { reason } => anyhow::bail!("the host refused: {reason}"),
+        other => anyhow::bail!("the host answers something else: {other:?}"),
     }
 }
 

@@ -43,6 +43,11 @@ impl Fps {
     pub fn interval_ns(self) -> u64 {
         1_000_000_000 * u64::from(self.den) / u64::from(self.num)
     }
+
+    /// Frames per second, for people: 60, 59.94.
+    pub fn rounded(self) -> f64 {
+        (f64::from(self.num) * 100.0 / f64::from(self.den)).round() / 100.0
+    }
 }
 
 impl fmt::Display for Fps {

@@ -1,6 +1,7 @@
 //! The host's own command line talks to it here: a socket in the state folder, one JSON line each way.
 
 use crate::servers::nvhttp::{NotTold, PairingDesk};
+use crate::servers::status::SessionStatus;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -9,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -20,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 pub enum Request {
     /// Tell the oldest waiting client this PIN, and let it play under this name.
     Pair { pin: String, name: Option<String> },
+    /// Tell of every session, and of those that ended lately.
+    Sessions,
 }
 
 /// What the host answers.
@@ -30,14 +34,18 @@ pub enum Reply {
     Told { name: String, address: String, others: usize },
     /// No client waits for a PIN.
     NobodyWaits,
+    /// In the order of their launch.
+    Sessions(Vec<SessionStatus>),
     /// The host does not do it: `reason` says why, and what to do.
     Refused { reason: String },
 }
 
 /// Command lines that wait to be heard.
 const BACKLOG: i32 = 16;
-/// Requests and answers are shorter than this.
-const LONGEST_LINE: u64 = 4096;
+/// Requests are shorter than this.
+const LONGEST_REQUEST: u64 = 4096;
+/// And answers, in which every session has its part, than this.
+const LONGEST_REPLY: u64 = 1 << 20;
 /// A command line that is there sends its line at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -54,6 +62,19 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;
     UnixListener::from_std(OwnedFd::from(socket).into())
+}
+
+/// What a command line can be told of.
+#[derive(Clone)]
+pub struct Desk {
+    pub pairing: PairingDesk,
+    pub sessions: Arc<dyn Overview>,
+}
+
+/// Who plays.
+pub trait Overview: Send + Sync {
+    /// Every session, and those that ended lately, in the order of their launch.
+    fn sessions(&self) -> Vec<SessionStatus>;
 }
 
 /// The listening socket; its file goes with it.
@@ -80,7 +101,7 @@ impl AdminSocket {
     }
 
     /// Answers until `stop`.
-    pub async fn serve(self, desk: PairingDesk, stop: CancellationToken) {
+    pub async fn serve(self, desk: Desk, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -106,8 +127,8 @@ impl Drop for AdminSocket {
     }
 }
 
-async fn answer(mut stream: UnixStream, desk: PairingDesk) {
-    let reply = match tokio::time::timeout(PATIENCE, read_line(&mut stream)).await {
+async fn answer(mut stream: UnixStream, desk: Desk) {
+    let reply = match tokio::time::timeout(PATIENCE, read_line(&mut stream, LONGEST_REQUEST)).await {
         Ok(Ok(line)) => decide(&line, &desk).await,
         Ok(Err(error)) => Reply::Refused { reason: error.to_string() },
         Err(_) => Reply::Refused { reason: "no request within 5 s".into() },
@@ -118,9 +139,10 @@ async fn answer(mut stream: UnixStream, desk: PairingDesk) {
     }
 }
 
-async fn decide(line: &str, desk: &PairingDesk) -> Reply {
+async fn decide(line: &str, desk: &Desk) -> Reply {
     match serde_json::from_str(line) {
-        Ok(Request::Pair { pin, name }) => match desk.tell_pin(&pin, name).await {
+        Ok(Request::Sessions) => Reply::Sessions(desk.sessions.sessions()),
+        Ok(Request::Pair { pin, name }) => match desk.pairing.tell_pin(&pin, name).await {
             Ok(told) => {
                 Reply::Told { name: told.name, address: told.address.to_string(), others: told.others }
             }
@@ -131,9 +153,9 @@ async fn decide(line: &str, desk: &PairingDesk) -> Reply {
     }
 }
 
-async fn read_line(stream: &mut UnixStream) -> std::io::Result<String> {
+async fn read_line(stream: &mut UnixStream, longest: u64) -> std::io::Result<String> {
     let mut line = String::new();
-    BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).await?;
+    BufReader::new(stream.take(longest)).read_line(&mut line).await?;
     Ok(line)
 }
 
@@ -148,7 +170,7 @@ pub async fn ask(state_dir: &Path, request: &Request) -> anyhow::Result<Reply> {
     })?;
     let line = serde_json::to_string(request)? + "\n";
     stream.write_all(line.as_bytes()).await?;
-    let answer = tokio::time::timeout(2 * PATIENCE, read_line(&mut stream))
+    let answer = tokio::time::timeout(2 * PATIENCE, read_line(&mut stream, LONGEST_REPLY))
         .await
         .context("the host does not answer: is it stopped?")??;
     if answer.is_empty() {

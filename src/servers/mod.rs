@@ -7,6 +7,7 @@ pub mod media;
 pub mod noise;
 pub mod nvhttp;
 pub mod rtsp;
+pub mod status;
 pub mod tcp;
 pub mod tls;
 pub mod udp;

@@ -3,6 +3,7 @@
 
 pub mod budget;
 mod captures;
+mod journal;
 mod keyframes;
 mod play;
 mod player;
@@ -19,11 +20,14 @@ use crate::pipeline::limits;
 use crate::protocol::params::{Fps, SessionKey, StreamParams};
 use crate::protocol::ports::Ports;
 use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
+use crate::servers::admin::Overview;
 use crate::servers::control::ControlServer;
 use crate::servers::media::MediaSocket;
 use crate::servers::nvhttp::{LaunchRequest, Launched, PlayerSessions, Refusal};
 use crate::servers::rtsp::{BoxFuture, RtspSessions};
+use crate::servers::status::SessionStatus;
 use futures_util::future::join_all;
+use journal::Journal;
 use player::{Command, End, Player};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -56,6 +60,7 @@ pub struct Sessions {
 struct Shared {
     equipment: Equipment,
     table: Mutex<Table<Handle>>,
+    journal: Journal,
 }
 
 /// How to reach the task of one session.
@@ -73,7 +78,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Sessions {
     pub fn new(equipment: Equipment) -> Self {
-        Self { shared: Arc::new(Shared { equipment, table: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { equipment, table: Mutex::default(), journal: Journal::default() }) }
     }
 
     /// Tells every client that the host ends, and waits until their sessions and the shared capture are gone.
@@ -125,13 +130,17 @@ impl Sessions {
             (table.insert(entry), before)
         };
         tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
-        let player = Player::new(id, self.shared.clone(), request, &secrets, stopped);
+        let name =
+            self.shared.equipment.clients.find(&client).map_or_else(|| short(&client), |known| known.name);
+        let page = self.shared.journal.open(id, name);
+        let player = Player::new(id, self.shared.clone(), request, &secrets, stopped, page.clone());
         let shared = self.shared.clone();
         tokio::spawn(async move {
             // A fault in one session must not take the others with it.
             let outcome = tokio::spawn(player.run(inbox)).await;
             if let Err(panic) = outcome {
                 tracing::error!(session = %id, "the session failed: {panic}");
+                page.close("a fault of the host, see its log".into());
             }
             shared.remove(id);
             gone.cancel();
@@ -194,6 +203,12 @@ impl Handle {
         if tokio::time::timeout(RELEASE_LIMIT, self.gone.cancelled()).await.is_err() {
             tracing::warn!("a session does not end within {} s", RELEASE_LIMIT.as_secs());
         }
+    }
+}
+
+impl Overview for Sessions {
+    fn sessions(&self) -> Vec<SessionStatus> {
+        self.shared.journal.read()
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 /// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_millis(500);
 
-/// How often a player is asked whether it still may.
-const PERMISSION_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a player is asked whether it still may, and its figures are written down.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is known of a session while it plays.
 pub(super) struct Play<'a> {
@@ -36,8 +36,8 @@ impl<'a> Play<'a> {
         let mut source_lost = self.stage.source.capture().lost();
         let black_due = Instant::now() + FIRST_FRAME_LIMIT;
         let mut shows_something = false;
-        let mut permission = interval(PERMISSION_INTERVAL);
-        permission.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut second = interval(SECOND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // What was pinged before counts now.
         let mut video_endpoint = self.player.video_expected.endpoint.clone();
         let mut audio_endpoint = self.player.audio_expected.endpoint.clone();
@@ -56,7 +56,10 @@ impl<'a> Play<'a> {
                     }
                     None => Some(End::HostEnds),
                 },
-                _ = permission.tick() => self.revoked(),
+                _ = second.tick() => {
+                    self.write_down();
+                    self.revoked()
+                }
                 event = self.stage.control.events.recv() => self.handle_control(event),
                 Ok(()) = video_endpoint.changed() => {
                     let endpoint = *video_endpoint.borrow_and_update();
@@ -85,6 +88,7 @@ impl<'a> Play<'a> {
                 () = sleep_until(self.silence.deadline()) => Some(End::Silent),
             };
             if let Some(end) = ended {
+                self.write_down();
                 return end;
             }
         }
@@ -95,7 +99,12 @@ impl<'a> Play<'a> {
         if let Some(reason) = self.keys.poll(Instant::now()) {
             tracing::debug!(session = %self.player.id, "key frame: {reason}");
             self.stage.video.force_key_unit();
+            self.player.page.write(|status| *status.key_frames.entry(reason.to_string()).or_default() += 1);
         }
+    }
+
+    fn write_down(&self) {
+        self.player.page.count(&self.stage.video.stats());
     }
 
     fn revoked(&self) -> Option<End> {

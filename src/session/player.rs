@@ -1,6 +1,7 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
 use super::captures::Source;
+use super::journal::Page;
 use super::play::Play;
 use super::table::Secrets;
 use super::{Equipment, Shared, budget};
@@ -18,6 +19,7 @@ use crate::protocol::rtsp::{RtspRefusal, SessionId};
 use crate::servers::control::ControlPeer;
 use crate::servers::media::Expected;
 use crate::servers::nvhttp::LaunchRequest;
+use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +66,21 @@ impl End {
     }
 }
 
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quit => "the client quit the app",
+            Self::Replaced => "the client launched again",
+            Self::HostEnds => "the host ends",
+            Self::Revoked => "the client may not play any more",
+            Self::ClientLeft => "the client left, and may resume",
+            Self::Silent => "nothing was heard of the client, and it may resume",
+            Self::NeverPlayed => "the client launched and never came to play",
+            Self::Failed(reason) => reason,
+        })
+    }
+}
+
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
@@ -72,6 +89,7 @@ pub(super) struct Player {
     pub id: SessionId,
     pub shared: Arc<Shared>,
     pub launch: LaunchRequest,
+    pub page: Page,
     stop: watch::Receiver<Option<End>>,
     connect_data: u32,
     /// Clients ping from the moment that they know the payload, long before the stream is settled.
@@ -99,10 +117,20 @@ impl Player {
         launch: LaunchRequest,
         secrets: &Secrets,
         stop: watch::Receiver<Option<End>>,
+        page: Page,
     ) -> Self {
         let video_expected = shared.equipment.video_socket.expect(secrets.video_ping);
         let audio_expected = shared.equipment.audio_socket.expect(secrets.audio_ping);
-        Self { id, shared, launch, stop, connect_data: secrets.connect_data, video_expected, audio_expected }
+        Self {
+            id,
+            shared,
+            launch,
+            page,
+            stop,
+            connect_data: secrets.connect_data,
+            video_expected,
+            audio_expected,
+        }
     }
 
     /// Runs until the session is over; when it returns, all that belonged to it is gone.
@@ -121,9 +149,10 @@ impl Player {
             Err(end) => end,
         };
         match &end {
-            End::Failed(reason) => tracing::warn!(session = %self.id, "ended: {reason}"),
-            end => tracing::info!(session = %self.id, "ended: {end:?}"),
+            End::Failed(_) => tracing::warn!(session = %self.id, "ended: {end}"),
+            end => tracing::info!(session = %self.id, "ended: {end}"),
         }
+        self.page.close(end.to_string());
     }
 
     /// ANNOUNCE, then PLAY. Returns with the streams running.
@@ -225,12 +254,19 @@ impl Player {
         let video = &params.video;
         tracing::info!(
             session = %self.id, encoder = %encode.common.name, kbps = video.total_kbps,
-            "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps,
+            "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps.rounded(),
         );
+        let spec = self.video_spec(params);
+        self.page.write(|status| {
+            let (width, height, fps) = (video.width, video.height, video.fps.rounded());
+            status.stream = format!("{} {width}x{height} at {fps} fps", video.codec);
+            status.encoder = encode.common.name.clone();
+            (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
+        });
         let source = equipment.captures.open(mode_of(params)).await?;
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
-        let video = VideoStream::build(encode, &equipment.send_video, self.video_spec(params), video_report)?;
+        let video = VideoStream::build(encode, &equipment.send_video, spec, video_report)?;
         let audio = AudioStream::build(
             &equipment.audio_description,
             &equipment.send_audio,

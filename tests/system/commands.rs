@@ -2,7 +2,7 @@
 
 use crate::harness::client::Client;
 use crate::harness::host::{self, Host, Setup};
-use crate::harness::{output, turn};
+use crate::harness::{output, turn, until};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
@@ -22,7 +22,7 @@ fn said(output: &Output) -> String {
 fn help_names_every_command() {
     let help = output(std::process::Command::new(host::MOONPIPE).arg("--help"));
     assert_eq!(help.status.code(), Some(0));
-    for word in ["serve", "pair", "clients", "pipelines", "--config", "--state-dir"] {
+    for word in ["serve", "pair", "clients", "sessions", "pipelines", "--config", "--state-dir"] {
         assert!(said(&help).contains(word), "--help does not mention {word}: {}", said(&help));
     }
 }
@@ -147,4 +147,30 @@ fn serve_says_what_to_do_next() {
         "{}",
         host.log.tail(20)
     );
+}
+
+#[test]
+fn sessions_are_told_while_they_run_and_afterwards() {
+    let _turn = turn();
+    let host = Host::start();
+    let none = host.command(&["sessions"]);
+    assert!(none.status.success() && said(&none).contains("nobody"), "{}", said(&none));
+    let client = Client::paired(&host);
+    let mut stream = client.start_stream(60, &["--until-told"]);
+    stream.picture();
+    let running = until("frames are counted", Duration::from_secs(10), || {
+        host.sessions().pop().filter(|session| session["frames"]["sent"].as_u64() > Some(0))
+    });
+    assert!(running["ended"].is_null(), "{running}");
+    assert_eq!(running["stream"], "H.264 1280x720 at 60 fps");
+    assert_eq!(running["fec-percentage"], 20, "{running}");
+    stream.tell_to_end();
+    let report = stream.report(60);
+    let ended = until("it ends", Duration::from_secs(10), || {
+        host.sessions().pop().filter(|session| session["ended"].is_string())
+    });
+    assert_eq!(ended["key-frames"]["first frame"], 1, "{ended}");
+    assert!(ended["frames"]["sent"].as_u64() >= Some(report.frames), "{ended} {report:#?}");
+    let told = said(&host.command(&["sessions"]));
+    assert!(told.contains("H.264 1280x720") && told.contains("first frame"), "{told}");
 }

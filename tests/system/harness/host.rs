@@ -116,6 +116,12 @@ impl Host {
         });
     }
 
+    /// What `moonpipe sessions --json` tells.
+    pub fn sessions(&self) -> Vec<serde_json::Value> {
+        let told = self.command(&["sessions", "--json"]);
+        serde_json::from_slice(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"))
+    }
+
     /// The line of the log that contains `text`, now or within `limit`.
     pub fn wait_log(&self, text: &str, limit: Duration) -> String {
         let found = self.log.wait_for(limit, |line| line.contains(text).then(|| line.to_owned()));

@@ -1,0 +1,55 @@
+//! What the owner is told of sessions: the figures behind `moonpipe sessions`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One session, while it runs or after it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct SessionStatus {
+    /// Number of the session, as the log has it.
+    pub session: u64,
+    /// Name of the client.
+    pub client: String,
+    /// What is streamed, once that is settled: `H.264 1280x720 at 60 fps`.
+    pub stream: String,
+    /// Name of the encode description in use.
+    pub encoder: String,
+    /// Since the launch; of a session that ended, until then.
+    pub seconds: u64,
+    /// Why it ended; nothing while it runs.
+    pub ended: Option<String>,
+    pub frames: Frames,
+    pub packets: Packets,
+    /// Key frames that were asked of the encoder, by reason.
+    pub key_frames: BTreeMap<String, u64>,
+    /// Invalidations of lost frames that the encoder answered without a key frame.
+    pub invalidations: u64,
+    /// Parity packets per 100 data packets, as it is now.
+    pub fec_percentage: u32,
+    /// What the encoder may spend now, in kbit/s.
+    pub encoder_kbps: u32,
+}
+
+/// Counted on the way to the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Frames {
+    pub sent: u64,
+    /// Key frames among those sent.
+    pub key: u64,
+    /// Pictures shown again because the source had no newer one.
+    pub repeated: u64,
+    /// Dropped after encoding; the client sees a gap for each.
+    pub dropped: u64,
+}
+
+/// Datagrams of the video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Packets {
+    pub sent: u64,
+    pub bytes: u64,
+    /// Given up because the network took no more within the frame's time.
+    pub dropped: u64,
+}

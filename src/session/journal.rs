@@ -1,0 +1,115 @@
+//! What is remembered of sessions for their owner, while they run and for a while after.
+
+use crate::pipeline::video::VideoStats;
+use crate::protocol::rtsp::SessionId;
+use crate::servers::status::{Frames, Packets, SessionStatus};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Ended sessions that are remembered.
+const REMEMBERED: usize = 16;
+
+/// The pages of all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    pages: Mutex<BTreeMap<u64, Page>>,
+}
+
+/// What one session writes on. Clones are the same page.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    begun: Instant,
+    status: Arc<Mutex<SessionStatus>>,
+}
+
+impl Journal {
+    /// A page for a session that begins. The oldest ended one beyond those remembered is thrown away.
+    pub fn open(&self, id: SessionId, client: String) -> Page {
+        let status = SessionStatus { session: id.0, client, ..SessionStatus::default() };
+        let page = Page { begun: Instant::now(), status: Arc::new(Mutex::new(status)) };
+        let mut pages = lock(&self.pages);
+        pages.insert(id.0, page.clone());
+        let ended: Vec<u64> =
+            pages.iter().filter(|(_, page)| page.read().ended.is_some()).map(|(id, _)| *id).collect();
+        for id in ended.iter().take(ended.len().saturating_sub(REMEMBERED)) {
+            pages.remove(id);
+        }
+        page
+    }
+
+    /// Every page, in the order of launch.
+    pub fn read(&self) -> Vec<SessionStatus> {
+        lock(&self.pages).values().map(Page::read).collect()
+    }
+}
+
+impl Page {
+    pub fn write(&self, change: impl FnOnce(&mut SessionStatus)) {
+        change(&mut lock(&self.status));
+    }
+
+    /// Writes down what the elements counted so far.
+    pub fn count(&self, stats: &VideoStats) {
+        let count = |stats: &gst::Structure, name: &str| stats.get::<u64>(name).unwrap_or_default();
+        let frames = Frames {
+            sent: count(&stats.packetize, "frames"),
+            key: count(&stats.packetize, "key-frames"),
+            repeated: count(&stats.pace, "repeated"),
+            dropped: count(&stats.packetize, "frames-dropped") + count(&stats.packetize, "frames-skipped"),
+        };
+        let packets = Packets {
+            sent: count(&stats.send, "packets"),
+            bytes: count(&stats.send, "bytes"),
+            dropped: count(&stats.send, "dropped"),
+        };
+        self.write(|status| (status.frames, status.packets) = (frames, packets));
+    }
+
+    /// The session is over.
+    pub fn close(&self, why: String) {
+        let seconds = self.begun.elapsed().as_secs();
+        self.write(|status| (status.ended, status.seconds) = (Some(why), seconds));
+    }
+
+    fn read(&self) -> SessionStatus {
+        let mut status = lock(&self.status).clone();
+        if status.ended.is_none() {
+            status.seconds = self.begun.elapsed().as_secs();
+        }
+        status
+    }
+}
+
+/// Plain data: whoever panicked while holding it has left it whole.
+fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
+    data.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_session_writes_is_read() {
+        let journal = Journal::default();
+        let page = journal.open(SessionId(7), "tablet".into());
+        page.write(|status| status.fec_percentage = 35);
+        let read = journal.read();
+        assert_eq!((read[0].session, read[0].fec_percentage, &read[0].ended), (7, 35, &None));
+        page.close("quit".into());
+        assert_eq!(journal.read()[0].ended.as_deref(), Some("quit"));
+    }
+
+    #[test]
+    fn the_oldest_that_ended_is_forgotten_and_none_that_runs() {
+        let journal = Journal::default();
+        let _first_runs = journal.open(SessionId(0), "first".into());
+        for id in 1..=20 {
+            journal.open(SessionId(id), "other".into()).close("quit".into());
+        }
+        journal.open(SessionId(21), "last".into());
+        let known: Vec<u64> = journal.read().iter().map(|status| status.session).collect();
+        assert_eq!(known, [&[0][..], &(5..=21).collect::<Vec<_>>()].concat());
+    }
+}
