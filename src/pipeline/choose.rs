@@ -52,6 +52,11 @@ impl Choice {
         self.encoders.get(&codec)?.first()
     }
 
+    /// All that encode `codec` here, best first.
+    pub fn all(&self, codec: Codec) -> &[EncodeDescription] {
+        self.encoders.get(&codec).map_or(&[], Vec::as_slice)
+    }
+
     /// Says in the log which encoder each codec gets, and why not another.
     pub fn log(&self) {
         for verdict in &self.verdicts {

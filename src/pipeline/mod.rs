@@ -14,10 +14,10 @@ mod priority;
 pub mod probe;
 mod property;
 mod read;
-mod renewal;
 mod rtkit;
 mod run;
 pub mod stages;
 pub mod video;
 
+pub use encoder::EncodeStats;
 pub use run::{StreamEvent, init};

@@ -35,6 +35,7 @@ fn role(pipeline: &str, element: &str) -> Role {
     let role = |name, nice| Role { name, nice, real_time: false };
     match (pipeline, element) {
         ("video", "source") => role("video-convert", ENCODE),
+        ("video", "pacer") => role("video-pace", ENCODE),
         ("video", "encoded") => role("video-packetize", SEND),
         ("video", "packets") => Role { real_time: true, ..role("video-send", SEND) },
         ("video", _) => role("video-encode", ENCODE),
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn what_a_thread_does_is_told_by_its_element() {
-        assert_eq!(role("video", "pacer"), Role { name: "video-encode", nice: -10, real_time: false });
+        assert_eq!(role("video", "frames"), Role { name: "video-encode", nice: -10, real_time: false });
+        assert_eq!(role("video", "pacer").name, "video-pace");
         assert_eq!(role("video", "encoded"), Role { name: "video-packetize", nice: -5, real_time: false });
         assert_eq!(role("audio", "encoded").name, "audio-send");
         assert_eq!(role("capture", "encoded"), Role { name: "capture", nice: -10, real_time: false });

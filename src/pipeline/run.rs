@@ -63,6 +63,8 @@ pub enum StreamEvent {
     PeerGone,
     /// A frame was dropped on its way to the wire, which only a key frame makes good.
     KeyFrameNeeded,
+    /// The encoder died and another one takes its place, or the same opened again: what died, of what, and which.
+    EncoderReplaced(String),
 }
 
 /// A pipeline whose state changes run on threads of their own: some elements block for half a minute.
@@ -109,19 +111,12 @@ impl Runner {
     /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
     pub fn watch(&self, report: impl Fn(StreamEvent) + Send + Sync + 'static) {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
-        let (what, fault, rtkit) = (self.what, self.fault.clone(), Rtkit::new());
-        bus.set_sync_handler(move |_, message| {
-            // Posted by the new thread itself.
-            if let gst::MessageView::StreamStatus(status) = message.view() {
-                priority::settle(what, status, &rtkit);
+        let fault = self.fault.clone();
+        watch(&bus, self.what, Rtkit::new(), move |event| {
+            if let StreamEvent::Failed(reason) = &event {
+                let _ = fault.set(reason.clone());
             }
-            if let Some(event) = event_of(what, message) {
-                if let StreamEvent::Failed(reason) = &event {
-                    let _ = fault.set(reason.clone());
-                }
-                report(event);
-            }
-            gst::BusSyncReply::Drop
+            report(event);
         });
     }
 
@@ -169,6 +164,25 @@ impl Drop for Runner {
             let _ = std::thread::Builder::new().name(format!("{}-state", self.what)).spawn(stop);
         }
     }
+}
+
+/// Tells `report` what is said on `bus`, and settles the threads that begin there as those of the pipeline `what`.
+pub(super) fn watch(
+    bus: &gst::Bus,
+    what: &'static str,
+    rtkit: Rtkit,
+    report: impl Fn(StreamEvent) + Send + Sync + 'static,
+) {
+    bus.set_sync_handler(move |_, message| {
+        // Posted by the new thread itself.
+        if let gst::MessageView::StreamStatus(status) = message.view() {
+            priority::settle(what, status, &rtkit);
+        }
+        if let Some(event) = event_of(what, message) {
+            report(event);
+        }
+        gst::BusSyncReply::Drop
+    });
 }
 
 fn event_of(what: &str, message: &gst::MessageRef) -> Option<StreamEvent> {

@@ -1,12 +1,11 @@
 //! The stream of pictures of one session: pace, encode, packetize, send. What is captured comes in through an `appsrc`.
 
 use super::description::{EncodeDescription, Mode, SendDescription};
-use super::encoder::Encoder;
-use super::limits;
+use super::encoder::{EncodeStats, Encoder, Place};
 use super::property;
 use super::run::{self, Gate, Runner, StreamEvent};
 use crate::protocol::params::{Codec, ColorSpace, SessionKey, VideoParams};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use gst::prelude::*;
 use gstgamestream::timing::{FrameMeta, FrameTimes};
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +59,7 @@ impl Default for Sending {
 #[derive(Clone, Debug)]
 pub struct VideoStats {
     pub pace: gst::Structure,
+    pub encode: EncodeStats,
     pub packetize: gst::Structure,
     pub send: gst::Structure,
 }
@@ -79,33 +79,51 @@ pub struct VideoStream {
 }
 
 impl VideoStream {
-    /// Builds the pipeline. `events` hears of failures until the stream is stopped.
+    /// Builds the pipeline. `encoders` are those of the stream's codec, best first: when one dies the next one takes its
+    /// place. `events` hears of failures until the stream is stopped.
     pub fn build(
-        encode: &EncodeDescription,
+        encoders: &[EncodeDescription],
         send: &SendDescription,
         spec: VideoSpec<'_>,
         events: mpsc::UnboundedSender<StreamEvent>,
     ) -> anyhow::Result<VideoStream> {
-        if encode.codec != spec.params.codec {
-            bail!("{} encodes {}, not {}", encode.common.name, encode.codec, spec.params.codec);
+        let params = &spec.params;
+        if let Some(other) = encoders.iter().find(|encode| encode.codec != params.codec) {
+            bail!("{} encodes {}, not {}", other.common.name, other.codec, params.codec);
         }
+        ensure!(!encoders.is_empty(), "there is no encoder");
         let socket = spec.socket.try_clone_to_owned().context("the video socket cannot be shared")?;
-        let runner = Runner::new("video", run::parse(&pipeline_text(encode, send, &spec))?);
-        let key_frame_needed = events.clone();
+        let runner = Runner::new("video", run::parse(&pipeline_text(send, &spec))?);
+        let [key_frame_needed, encoder_events] = [events.clone(), events.clone()];
         runner.watch(run::into_channel(events, |event| event));
         let find = |name| run::element(runner.pipeline.upcast_ref(), name);
-        let (pacer, encoder) = (find("pacer")?, find("encoder")?);
+        let pacer = find("pacer")?;
         let (packetizer, sender) = (find("packetizer")?, find("sender")?);
         let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
         set_packetizer(&packetizer, &spec)?;
         set_sender(&sender, &spec.sending, socket.as_fd())?;
         property::set_number(&sender, "bitrate", spec.params.total_kbps)?;
-        heed_decoder(&encoder, &spec.params);
-        observe(&encoder);
         divert_key_requests(&packetizer, key_frame_needed);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
-        let encoder = Encoder::new(encoder, encode, spec.encoder_kbps);
+        let place = Place {
+            pipeline: runner.pipeline.clone(),
+            feeder: find("paced")?.static_pad("src").expect("a filter has a source pad"),
+            drain: find("coded")?.static_pad("sink").expect("a filter has a sink pad"),
+        };
+        let heeded = params.clone();
+        let prepare = move |encoder: &gst::Element| {
+            heed_decoder(encoder, &heeded);
+            observe(encoder);
+        };
+        let encoder = Encoder::new(
+            place,
+            encoders,
+            Mode { width: params.width, height: params.height, fps: params.fps },
+            spec.encoder_kbps,
+            Box::new(prepare),
+            encoder_events,
+        )?;
         Ok(Self {
             runner,
             source,
@@ -141,7 +159,10 @@ impl VideoStream {
 
     /// Starts pacing and encoding. Nothing leaves before [`Self::set_destination`].
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.runner.start().await
+        self.encoder.open().await?;
+        self.runner.start().await?;
+        self.encoder.play();
+        Ok(())
     }
 
     /// Sends to `peer` from now on, from `source` where the client used that address of ours. True for the first call,
@@ -176,6 +197,7 @@ impl VideoStream {
     pub fn stats(&self) -> VideoStats {
         VideoStats {
             pace: property::stats(&self.pacer),
+            encode: self.encoder.stats(),
             packetize: property::stats(&self.packetizer),
             send: property::stats(&self.sender),
         }
@@ -183,24 +205,23 @@ impl VideoStream {
 
     /// Ends the stream; when it returns, every thread of the pipeline is gone.
     pub async fn stop(self) {
-        self.runner.stop().await;
+        tokio::join!(self.encoder.stop(), self.runner.stop());
     }
 }
 
-fn pipeline_text(encode: &EncodeDescription, send: &SendDescription, spec: &VideoSpec<'_>) -> String {
+/// Between `paced` and `coded` there is room for the encoder.
+fn pipeline_text(send: &SendDescription, spec: &VideoSpec<'_>) -> String {
     let p = &spec.params;
-    let mode = Mode { width: p.width, height: p.height, fps: p.fps };
     format!(
         "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 max-bytes=0 leaky-type=downstream \
          ! videoconvertscale add-borders=true n-threads=2 \
          ! video/x-raw,format=(string){{NV12,I420}},width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=(string){color} \
-         ! framepacer name=pacer ! video/x-raw,framerate={fps} \
-         ! {encode} ! {caps} ! {send}",
+         ! framepacer name=pacer ! capsfilter name=paced caps=video/x-raw,framerate={fps} \
+         capsfilter name=coded caps={caps} ! {send}",
         width = p.width,
         height = p.height,
         fps = p.fps,
         color = colorimetry(p.color_space, p.full_range),
-        encode = encode.fill(mode, limits::kbps(encode, spec.encoder_kbps)),
         caps = codec_caps(p.codec),
         send = send.common.launch,
     )

@@ -15,6 +15,8 @@ pub struct SessionStatus {
     pub stream: String,
     /// Name of the encode description in use.
     pub encoder: String,
+    /// How often a dead encoder was replaced, by itself or another one.
+    pub encoder_replacements: u64,
     /// Since the launch; of a session that ended, until then.
     pub seconds: u64,
     /// Why it ended; nothing while it runs.

@@ -63,7 +63,12 @@ impl Page {
             bytes: count(&stats.send, "bytes"),
             dropped: count(&stats.send, "dropped"),
         };
-        self.write(|status| (status.frames, status.packets) = (frames, packets));
+        let encode = &stats.encode;
+        self.write(|status| {
+            (status.frames, status.packets) = (frames, packets);
+            status.encoder.clone_from(&encode.encoder);
+            status.encoder_replacements = encode.replacements;
+        });
     }
 
     /// The session is over.

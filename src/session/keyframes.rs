@@ -18,6 +18,8 @@ pub enum Reason {
     Invalidation,
     /// A frame was dropped on its way to the wire.
     Dropped,
+    /// The encoder was replaced.
+    EncoderReset,
 }
 
 impl fmt::Display for Reason {
@@ -27,6 +29,7 @@ impl fmt::Display for Reason {
             Self::Client => "asked for by the client",
             Self::Invalidation => "the client lost frames",
             Self::Dropped => "a frame was dropped here",
+            Self::EncoderReset => "the encoder was replaced",
         })
     }
 }

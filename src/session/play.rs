@@ -147,6 +147,10 @@ impl<'a> Play<'a> {
                 tracing::debug!(session = %self.player.id, "nobody listens to the video");
             }
             StreamEvent::KeyFrameNeeded => self.keys.handle_reason(Reason::Dropped),
+            StreamEvent::EncoderReplaced(change) => {
+                tracing::warn!(session = %self.player.id, "{change}");
+                self.keys.handle_reason(Reason::EncoderReset);
+            }
         }
         None
     }
@@ -157,7 +161,7 @@ impl<'a> Play<'a> {
             // A picture without sound is better than none.
             StreamEvent::Failed(reason) => tracing::warn!(%session, "no more sound: {reason}"),
             StreamEvent::PeerGone => tracing::debug!(%session, "nobody listens to the sound"),
-            StreamEvent::KeyFrameNeeded => {}
+            StreamEvent::KeyFrameNeeded | StreamEvent::EncoderReplaced(_) => {}
         }
     }
 

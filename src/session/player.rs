@@ -239,34 +239,42 @@ impl Player {
 
     /// As [`build`](Self::build), with what the client is told if it fails.
     async fn prepare(&self, params: &StreamParams) -> Result<Stage, RtspRefusal> {
-        let Some(encode) = self.shared.equipment.choice.encoder(params.video.codec) else {
-            return Err(RtspRefusal::new(400, format!("this host does not encode {}", params.video.codec)));
-        };
-        if let Some(reason) = limits::refusal(encode, mode_of(params)) {
-            return Err(RtspRefusal::new(400, reason));
+        let encoders = self.encoders(params).map_err(|reason| RtspRefusal::new(400, reason))?;
+        self.build(params, &encoders).await.map_err(|error| RtspRefusal::new(500, format!("{error:#}")))
+    }
+
+    /// Those that can encode what the client asks for, best first; one at least.
+    fn encoders(&self, params: &StreamParams) -> Result<Vec<EncodeDescription>, String> {
+        let mut refusal = format!("this host does not encode {}", params.video.codec);
+        let mut encoders = Vec::new();
+        for encode in self.shared.equipment.choice.all(params.video.codec) {
+            match limits::refusal(encode, mode_of(params)) {
+                Some(reason) => refusal = reason,
+                None => encoders.push(encode.clone()),
+            }
         }
-        self.build(params, encode).await.map_err(|error| RtspRefusal::new(500, format!("{error:#}")))
+        if encoders.is_empty() { Err(refusal) } else { Ok(encoders) }
     }
 
     /// Builds everything for what was settled; nothing is sent yet.
-    async fn build(&self, params: &StreamParams, encode: &EncodeDescription) -> anyhow::Result<Stage> {
+    async fn build(&self, params: &StreamParams, encoders: &[EncodeDescription]) -> anyhow::Result<Stage> {
         let equipment = &self.shared.equipment;
         let video = &params.video;
         tracing::info!(
-            session = %self.id, encoder = %encode.common.name, kbps = video.total_kbps,
+            session = %self.id, encoder = %encoders[0].common.name, kbps = video.total_kbps,
             "streams {} {}x{} at {} fps", video.codec, video.width, video.height, video.fps.rounded(),
         );
         let spec = self.video_spec(params);
         self.page.write(|status| {
             let (width, height, fps) = (video.width, video.height, video.fps.rounded());
             status.stream = format!("{} {width}x{height} at {fps} fps", video.codec);
-            status.encoder = encode.common.name.clone();
+            status.encoder = encoders[0].common.name.clone();
             (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
         });
         let source = equipment.captures.open(mode_of(params)).await?;
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
-        let video = VideoStream::build(encode, &equipment.send_video, spec, video_report)?;
+        let video = VideoStream::build(encoders, &equipment.send_video, spec, video_report)?;
         let audio = AudioStream::build(
             &equipment.audio_description,
             &equipment.send_audio,
@@ -323,7 +331,13 @@ impl Stage {
     /// Ends everything, the viewer before what it looks at.
     async fn close(self) {
         let stats = self.video.stats();
-        tracing::debug!("pace: {}; packetize: {}; send: {}", stats.pace, stats.packetize, stats.send);
+        tracing::debug!(
+            "pace: {}; encode: {:?}; packetize: {}; send: {}",
+            stats.pace,
+            stats.encode,
+            stats.packetize,
+            stats.send
+        );
         let stages: Vec<String> = stages::read(&stats.send).iter().map(ToString::to_string).collect();
         tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
         drop(self.attached);

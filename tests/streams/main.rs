@@ -2,6 +2,8 @@
 //! bitrate, how the threads are called, and that nothing stays behind.
 
 mod bitrate;
+mod encoders;
+mod faulty;
 mod priorities;
 mod session;
 
@@ -10,7 +12,7 @@ use moonpipe::pipeline::library::Library;
 use moonpipe::pipeline::stages;
 use moonpipe::pipeline::video::Sending;
 use moonpipe::protocol::params::{AudioParams, Codec};
-use session::{Frame, LIMIT, Session, TURN, counter, wait_until};
+use session::{LIMIT, Session, TURN, counter, wait_until};
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -26,10 +28,10 @@ async fn first_packet_begins_a_key_frame(codec: Codec, obeys: bool) {
     wait_until(|| counter(&session.stream.stats().pace, "new") >= 5);
     let opened = Instant::now();
     session.open();
-    assert_eq!(session.next_frame(), Frame { index: 1, is_key: true });
+    assert_eq!(session.next_frame(), (1, true));
     eprintln!("{codec}: first packet {} ms after the client was known", opened.elapsed().as_millis());
     for index in 2..12 {
-        assert_eq!(session.next_frame(), Frame { index, is_key: false });
+        assert_eq!(session.next_frame(), (index, false));
     }
     // A client repeats its request until it sees a key frame; one is enough.
     (0..5).for_each(|_| session.stream.force_key_unit());

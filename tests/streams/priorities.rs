@@ -18,9 +18,10 @@ struct Thread {
 }
 
 /// Name, nice value, scheduling policy.
-const EXPECTED: [(&str, i32, i32); 7] = [
+const EXPECTED: [(&str, i32, i32); 8] = [
     ("capture", -10, libc::SCHED_OTHER),
     ("video-convert", -10, libc::SCHED_OTHER),
+    ("video-pace", -10, libc::SCHED_OTHER),
     ("video-encode", -10, libc::SCHED_OTHER),
     ("video-packetize", -5, libc::SCHED_OTHER),
     ("video-send", -5, libc::SCHED_RR),

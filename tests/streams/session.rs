@@ -18,11 +18,18 @@ pub const MODE: Mode = Mode { width: 320, height: 240, fps: Fps { num: 30, den: 
 /// Parity packets in per cent of data packets.
 pub const FEC: u32 = 20;
 
-/// A frame of the wire as far as this test looks: frame index and type, from the first packet.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A frame of the wire as far as these tests look: frame index, type and RTP timestamp, from the first packet.
+#[derive(Clone, Copy, Debug)]
 pub struct Frame {
     pub index: u32,
     pub is_key: bool,
+    pub timestamp: u32,
+}
+
+impl PartialEq<(u32, bool)> for Frame {
+    fn eq(&self, (index, is_key): &(u32, bool)) -> bool {
+        (self.index, self.is_key) == (*index, *is_key)
+    }
 }
 
 /// A whole frame of the wire.
@@ -69,6 +76,11 @@ impl Session {
 
     /// `pattern` is one of videotestsrc's.
     pub async fn with(encode: &EncodeDescription, pattern: &str, encoder_kbps: u32) -> Session {
+        Session::of(std::slice::from_ref(encode), pattern, encoder_kbps).await
+    }
+
+    /// With several encoders, best first.
+    pub async fn of(encoders: &[EncodeDescription], pattern: &str, encoder_kbps: u32) -> Session {
         init();
         let text = format!(
             "launch = \"videotestsrc is-live=true pattern={pattern} ! video/x-raw,width={{width}},height={{height}},framerate={{fps}}\""
@@ -80,7 +92,7 @@ impl Session {
         let host = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (report, events) = mpsc::unbounded_channel();
         let spec = VideoSpec {
-            params: video_params(encode.codec),
+            params: video_params(encoders[0].codec),
             encoder_kbps,
             fec_percentage: FEC,
             key: None,
@@ -88,7 +100,7 @@ impl Session {
             sending: Sending::default(),
         };
         let send = &Library::load(None).send["video"];
-        let stream = VideoStream::build(encode, send, spec, report).expect("it builds");
+        let stream = VideoStream::build(encoders, send, spec, report).expect("it builds");
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
         Session { capture, stream, client, events, next_sequence: 0 }
@@ -150,6 +162,7 @@ impl Session {
         let begins = (is_data && flags & 4 != 0 && (block >> 4) & 3 == 0).then(|| Frame {
             index: u32::from_le_bytes(packet[20..24].try_into().unwrap()),
             is_key: packet[32 + 3] == 2,
+            timestamp: u32::from_be_bytes(packet[4..8].try_into().unwrap()),
         });
         Packet { size, is_data, fec_percentage, begins }
     }

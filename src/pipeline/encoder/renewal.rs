@@ -33,6 +33,11 @@ impl Renewal {
         self.wished = kbps;
     }
 
+    /// It changed its bitrate while it runs.
+    pub fn runs_at(&mut self, kbps: u32) {
+        (self.running, self.wished) = (kbps, kbps);
+    }
+
     pub fn owe_key(&mut self) {
         self.key_is_owed = true;
     }
@@ -105,6 +110,17 @@ mod tests {
         assert_eq!(renewal, Renewal { running: 1010, wished: 1010, key_is_owed: false, last: Some(now) });
         renewal.owe_key();
         assert!(renewal.is_due(now), "a client that lost a frame does not wait");
+    }
+
+    #[test]
+    fn a_bitrate_that_changes_by_itself_needs_no_opening() {
+        let now = Instant::now();
+        let mut renewal = Renewal::new(1000);
+        renewal.runs_at(5000);
+        assert!(!renewal.is_due(now));
+        renewal.owe_key();
+        assert!(renewal.is_due(now));
+        assert_eq!(renewal.wished(), 5000);
     }
 
     /// What was wished while it was being opened is still to be done.

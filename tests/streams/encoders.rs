@@ -1,0 +1,201 @@
+//! Encoders that die while they encode: what the client gets is one stream.
+
+use crate::faulty;
+use crate::session::{Frame, Session, TURN, init, log, wait_until};
+use moonpipe::pipeline::StreamEvent;
+use moonpipe::pipeline::description::{EncodeDescription, Mode};
+use moonpipe::pipeline::library::Library;
+
+/// Frames of the wire that each stream is looked at for.
+const FRAMES: usize = 80;
+
+fn encoder(name: &str) -> EncodeDescription {
+    init();
+    Library::load(None).encode[name].clone()
+}
+
+/// x264 under another name, and `launch` behind it.
+fn x264(name: &str, launch: &str) -> EncodeDescription {
+    let mut encode = encoder("h264-x264");
+    encode.common.name = name.into();
+    encode.common.launch += launch;
+    encode
+}
+
+fn faulty(name: &str, fault: &str, after: u32) -> EncodeDescription {
+    x264(name, &format!(" ! faulty fault={fault} after={after}"))
+}
+
+/// What the session was told.
+fn told(session: &mut Session) -> Vec<StreamEvent> {
+    std::iter::from_fn(|| session.events.try_recv().ok()).collect()
+}
+
+/// No index is missing, no packet either, and the clock goes forward; returns the key frames besides those that the
+/// stream begins with.
+fn look(session: &mut Session, count: usize) -> Vec<Frame> {
+    let frames: Vec<Frame> = (0..count).map(|_| session.next_frame()).collect();
+    for pair in frames.windows(2) {
+        assert_eq!(pair[1].index, pair[0].index + 1, "{pair:?}");
+        let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+        // A thirtieth of a second less what the pacer shifts its ticks by, or many of them.
+        assert!((2000..90_000 * 20).contains(&step), "{pair:?}");
+    }
+    frames.into_iter().filter(|frame| frame.is_key && frame.index > 2).collect()
+}
+
+async fn end(session: Session, attached: moonpipe::pipeline::capture::Attached) {
+    drop(attached);
+    session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_is_opened_again() {
+    let _turn = TURN.lock().await;
+    for (fault, reason) in [("error", "Failed as it was told"), ("end", "it ended the stream")] {
+        faulty::expect(1);
+        let mut session = Session::of(&[faulty("first", fault, 30)], "ball", 2000).await;
+        let attached = session.play().await;
+        let keys = look(&mut session, FRAMES);
+        assert_eq!(keys.len(), 1, "the first of what replaces it: {keys:?}");
+        let told = told(&mut session);
+        let [StreamEvent::EncoderReplaced(change)] = &told[..] else { panic!("{told:?}") };
+        assert!(
+            change.starts_with("the encoder first died (") && change.ends_with(") and is opened again"),
+            "{change}"
+        );
+        assert!(change.contains(reason), "{change}");
+        let stats = session.stream.stats().encode;
+        assert_eq!((stats.encoder.as_str(), stats.replacements), ("first", 1), "{stats:?}");
+        assert!(stats.frames >= stats.units && stats.units >= FRAMES as u64, "{stats:?}");
+        end(session, attached).await;
+    }
+}
+
+/// The first dies twice, the second does not even open, the third never delivers anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_in_rank_takes_the_place_of_one_that_goes_on_failing() {
+    let _turn = TURN.lock().await;
+    faulty::expect(3);
+    let no_file = x264("second", "\nfilesrc location=/nonexistent ! fakesink");
+    let chain =
+        [faulty("first", "error", 30), no_file, faulty("third", "error", 0), encoder("h264-openh264")];
+    let mut session = Session::of(&chain, "ball", 2000).await;
+    let attached = session.play().await;
+    let keys = look(&mut session, FRAMES);
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    let changes: Vec<String> = told(&mut session)
+        .into_iter()
+        .map(|event| match event {
+            StreamEvent::EncoderReplaced(change) => change,
+            event => panic!("{event:?}"),
+        })
+        .collect();
+    let names = ["first", "third", "h264-openh264"];
+    assert_eq!(changes.len(), names.len(), "{changes:#?}");
+    assert!(changes[0].ends_with("is opened again"), "{changes:#?}");
+    assert!(
+        changes[1].starts_with("the encoder second died (") && changes[1].ends_with("third takes its place"),
+        "{changes:#?}"
+    );
+    assert!(changes[2].ends_with("h264-openh264 takes its place"), "{changes:#?}");
+    let stats = session.stream.stats().encode;
+    assert_eq!((stats.encoder.as_str(), stats.replacements), ("h264-openh264", 3), "{stats:?}");
+    end(session, attached).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_silent_is_replaced() {
+    let _turn = TURN.lock().await;
+    faulty::expect(1);
+    let mut session = Session::of(&[faulty("first", "silence", 30)], "ball", 2000).await;
+    let attached = session.play().await;
+    let keys = look(&mut session, FRAMES);
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let told = told(&mut session);
+    let [StreamEvent::EncoderReplaced(change)] = &told[..] else { panic!("{told:?}") };
+    assert!(change.contains("died (nothing came out for "), "{change}");
+    end(session, attached).await;
+}
+
+/// Its thread hangs in a call that never returns; everything else goes on and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_left_to_itself() {
+    let _turn = TURN.lock().await;
+    faulty::expect(1);
+    let mut session =
+        Session::of(&[faulty("first", "hang", 30), encoder("h264-openh264")], "ball", 2000).await;
+    let attached = session.play().await;
+    let keys = look(&mut session, FRAMES);
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(faulty::hanging(), 1);
+    end(session, attached).await;
+    assert_eq!(faulty::hanging(), 1, "the stream has ended before it");
+    assert!(log().contains("1 encoders do not close and are left to themselves"));
+    faulty::let_go();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_no_encoder_left_the_stream_fails_and_says_why() {
+    let _turn = TURN.lock().await;
+    faulty::expect(4);
+    let chain = [faulty("first", "error", 5), faulty("second", "end", 5)];
+    let mut session = Session::of(&chain, "ball", 2000).await;
+    let attached = session.play().await;
+    let mut told = Vec::new();
+    wait_until(|| {
+        told.extend(session.events.try_recv().ok());
+        matches!(told.last(), Some(StreamEvent::Failed(_)))
+    });
+    let Some(StreamEvent::Failed(reason)) = told.last() else { unreachable!() };
+    assert!(reason.starts_with("no encoder is left: first: "), "{reason}");
+    assert_eq!(reason.matches("Failed as it was told").count(), 2, "{reason}");
+    assert_eq!(reason.matches("second: it ended the stream").count(), 2, "{reason}");
+    assert_eq!(told.len(), 4, "{told:?}");
+    end(session, attached).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_none_opens_the_stream_does_not_start() {
+    let _turn = TURN.lock().await;
+    let chain = ["first", "second"].map(|name| x264(name, "\nfilesrc location=/nonexistent ! fakesink"));
+    let session = Session::of(&chain, "ball", 2000).await;
+    let error = format!("{:#}", session.stream.start().await.unwrap_err());
+    assert!(error.starts_with("no encoder is left: first: ") && error.contains("; second: "), "{error}");
+    session.stop().await;
+}
+
+/// One picture was ever shown, in a format that the next encoder does not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_still_picture_is_converted_for_the_next_encoder() {
+    let _turn = TURN.lock().await;
+    faulty::expect(2);
+    let mut first = faulty("first", "error", 30);
+    first.common.launch = format!("video/x-raw,format=NV12 ! {}", first.common.launch.trim());
+    let mut session = Session::of(&[first, encoder("h264-openh264")], "ball", 2000).await;
+    session.stream.start().await.expect("it starts");
+    session.stream.source().push_sample(&session.stream.black_sample().unwrap()).unwrap();
+    session.open();
+    look(&mut session, FRAMES);
+    assert_eq!(session.stream.stats().encode.encoder, "h264-openh264");
+    session.stop().await;
+}
+
+/// The bitrate is that of the stream now, not the one it began with.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wished_holds_for_the_next_encoder() {
+    let _turn = TURN.lock().await;
+    faulty::expect(1);
+    let mut session = Session::of(&[faulty("first", "error", 40)], "snow", 600).await;
+    let attached = session.play().await;
+    session.stream.set_bitrate(3000);
+    let key = (0..200).map(|_| session.next_frame()).find(|frame| frame.is_key && frame.index > 1);
+    assert!(key.is_some(), "it begins with a key frame");
+    assert_eq!(session.stream.stats().encode.replacements, 1);
+    session.next_whole(10);
+    let bytes: usize = session.next_whole(20).iter().map(|whole| whole.data_bytes).sum();
+    let Mode { fps, .. } = crate::session::MODE;
+    let kbps = bytes as u32 * 8 * fps.num / fps.den / 20 / 1000;
+    assert!(kbps > 1800, "{kbps} kbit/s");
+    end(session, attached).await;
+}
