@@ -6,10 +6,8 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gstgamestream::timing::{FrameMeta, FrameTimes};
 use gstgamestream::wire::seal::{Key, VideoOpener};
-use media::video::{be, check_frame, k, le, percentage};
+use media::video::{H264, be, check_frame, delta, frame, k, key, key_unit_requests, le, pay, percentage};
 use media::{Dice, KEY, datagrams, init, stat};
-
-const H264: &str = "video/x-h264,stream-format=byte-stream,alignment=au,framerate=60/1";
 
 fn payloader(properties: &str) -> Harness {
     init();
@@ -19,29 +17,6 @@ fn payloader(properties: &str) -> Harness {
     harness.set_src_caps_str(H264);
     harness.play();
     harness
-}
-
-fn pay(harness: &Harness) -> gst::Element {
-    let bin: gst::Bin = harness.element().unwrap().downcast().unwrap();
-    bin.by_name("pay").unwrap()
-}
-
-fn frame(bytes: Vec<u8>, n: u64, flags: gst::BufferFlags) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_mut_slice(bytes);
-    let writable = buffer.get_mut().unwrap();
-    writable.set_pts(n * gst::ClockTime::SECOND / 60);
-    writable.set_dts(n * gst::ClockTime::SECOND / 60);
-    writable.set_duration(gst::ClockTime::SECOND / 60);
-    writable.set_flags(flags);
-    buffer
-}
-
-fn key(len: usize, n: u64) -> gst::Buffer {
-    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::empty())
-}
-
-fn delta(len: usize, n: u64) -> gst::Buffer {
-    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::DELTA_UNIT)
 }
 
 /// Sends frames of these lengths, the first one a key frame, and checks all packets.
@@ -176,12 +151,6 @@ fn a_wrong_key_is_refused_before_anything_is_sent() {
     }
 }
 
-fn key_unit_requests(harness: &mut Harness) -> usize {
-    std::iter::from_fn(|| harness.try_pull_upstream_event())
-        .filter(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok())
-        .count()
-}
-
 #[test]
 fn a_stream_starts_with_a_key_frame() {
     let mut harness = payloader("");
@@ -193,40 +162,6 @@ fn a_stream_starts_with_a_key_frame() {
     assert_eq!(le(&datagrams(&harness.pull().unwrap())[0], 20..24), 1);
     assert_eq!(key_unit_requests(&mut harness), 0);
     assert_eq!(stat(&pay(&harness), "frames-dropped"), 2);
-}
-
-#[test]
-fn a_frame_missing_before_leaves_a_gap() {
-    let mut harness = payloader("");
-    let discont = gst::BufferFlags::DISCONT;
-    let frames = [
-        frame(vec![1; 10], 0, discont),
-        delta(10, 1),
-        frame(vec![1; 10], 2, discont | gst::BufferFlags::DELTA_UNIT),
-        delta(10, 3),
-        frame(vec![1; 10], 4, discont),
-    ];
-    for buffer in frames {
-        harness.push(buffer).unwrap();
-    }
-    let indices: Vec<u32> = (0..5).map(|_| le(&datagrams(&harness.pull().unwrap())[0], 20..24)).collect();
-    assert_eq!(indices, [1, 2, 4, 5, 6], "a key frame makes good what was lost before it");
-    assert_eq!(key_unit_requests(&mut harness), 1);
-    assert_eq!(stat(&pay(&harness), "frames-skipped"), 1);
-    harness.push(frame(vec![1; 10], 9, discont | gst::BufferFlags::DELTA_UNIT)).unwrap();
-    assert_eq!(le(&datagrams(&harness.pull().unwrap())[0], 20..24), 11, "four frames are missing");
-    assert_eq!(stat(&pay(&harness), "frames-skipped"), 5);
-}
-
-#[test]
-fn a_frame_that_does_not_fit_is_dropped_and_seen_as_lost() {
-    let mut harness = payloader("packet-size=64");
-    harness.push(key(100, 0)).unwrap();
-    harness.push(delta(4093 * 48, 1)).unwrap();
-    harness.push(delta(100, 2)).unwrap();
-    let indices: Vec<u32> = (0..2).map(|_| le(&datagrams(&harness.pull().unwrap())[0], 20..24)).collect();
-    assert_eq!(indices, [1, 3]);
-    assert_eq!(key_unit_requests(&mut harness), 1);
 }
 
 #[test]

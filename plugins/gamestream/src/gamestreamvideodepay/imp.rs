@@ -88,7 +88,7 @@ impl State {
         let arrival = frame.arrival().map(gst::ClockTime::from_nseconds);
         self.last_pts = arrival.max(self.last_pts);
         out.set_pts(arrival.and(self.last_pts));
-        if frame.kind() == FrameKind::Delta {
+        if frame.kind() != FrameKind::Key {
             out.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
         if frame.after_loss || self.first {

@@ -1,5 +1,5 @@
-//! What a frame means for the stream: whether it goes out, what is missing before it, and when a key unit is asked for.
-//! Decides only.
+//! What a frame means for the stream: whether it goes out, what is missing before it, and what makes that good. Decides
+//! only.
 
 use gst::ClockTime;
 
@@ -16,6 +16,8 @@ const MAX_SKIP: u64 = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
     pub key: bool,
+    /// It needs none of the frames that were dropped before it, though it is no key frame.
+    pub recovery: bool,
     /// Frames before it were dropped.
     pub discont: bool,
     /// Its packets can be numbered.
@@ -32,8 +34,15 @@ pub struct Verdict {
     pub send: bool,
     /// Frame indices to leave out before the next frame that is sent.
     pub skip: u32,
-    /// Only a key unit makes it good, and none is on its way.
-    pub ask: bool,
+    /// What makes good that this frame is not sent, or others before it were not.
+    pub remedy: Option<Remedy>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    KeyUnit,
+    /// A frame that needs none of those that are missing, or else a key unit.
+    Recovery,
 }
 
 /// What was sent and asked for.
@@ -50,7 +59,7 @@ pub struct Continuity {
 
 impl Continuity {
     pub fn judge(&mut self, frame: Incoming) -> Verdict {
-        let broken = frame.discont && !frame.key && self.started;
+        let broken = frame.discont && !frame.key && !frame.recovery && self.started;
         let missing = if broken { self.missing(&frame) } else { 0 };
         self.last = frame.time.or(self.last);
         let send = frame.fits && (frame.key || self.started);
@@ -60,9 +69,15 @@ impl Continuity {
         }
         if send && frame.key {
             *self = Self { started: true, last: self.last, ..Self::default() };
+        } else if send && frame.recovery {
+            self.asked = None;
         }
-        let ask = (!send || missing > 0) && self.may_ask(frame.time);
-        Verdict { send, skip: missing + dropped, ask }
+        let remedy = match send {
+            false if frame.key || !self.started => Some(Remedy::KeyUnit),
+            false => Some(Remedy::Recovery),
+            true => (missing > 0).then_some(Remedy::Recovery),
+        };
+        Verdict { send, skip: missing + dropped, remedy }
     }
 
     /// Forgets the time, which may begin anew, and that a key unit was asked for.
@@ -80,7 +95,8 @@ impl Continuity {
         intervals.saturating_sub(1).clamp(1, MAX_SKIP) as u32
     }
 
-    fn may_ask(&mut self, time: Option<ClockTime>) -> bool {
+    /// Whether to ask for a key unit for a frame of this time: none is on its way.
+    pub fn may_ask(&mut self, time: Option<ClockTime>) -> bool {
         let time = time.or(self.last);
         let waited = self.asked.zip(time).and_then(|(asked, time)| time.checked_sub(asked));
         let waiting = waited.is_some_and(|waited| waited < PATIENCE);
@@ -100,26 +116,44 @@ mod tests {
 
     fn delta(n: u64) -> Incoming {
         let time = Some(INTERVAL * n);
-        Incoming { key: false, discont: false, fits: true, time, interval: Some(INTERVAL) }
+        Incoming { key: false, recovery: false, discont: false, fits: true, time, interval: Some(INTERVAL) }
+    }
+
+    /// Whether a key unit is asked for because of `frame`, where nobody makes recovery frames.
+    fn asks(continuity: &mut Continuity, frame: Incoming) -> bool {
+        continuity.judge(frame).remedy.is_some() && continuity.may_ask(frame.time)
     }
 
     fn started() -> Continuity {
         let mut continuity = Continuity::default();
         let verdict = continuity.judge(Incoming { key: true, discont: true, ..delta(0) });
-        assert_eq!(verdict, Verdict { send: true, skip: 0, ask: false });
+        assert_eq!(verdict, Verdict { send: true, skip: 0, remedy: None });
         continuity
     }
 
     #[test]
     fn a_key_unit_is_asked_for_once_a_second_until_it_comes() {
         let mut continuity = Continuity::default();
-        let asked: Vec<u64> = (0..250).filter(|&n| continuity.judge(delta(n)).ask).collect();
+        let asked: Vec<u64> = (0..250).filter(|&n| asks(&mut continuity, delta(n))).collect();
         assert_eq!(asked, [0, 100, 200]);
         assert!(continuity.judge(Incoming { key: true, ..delta(250) }).send);
-        let lost = Incoming { discont: true, ..delta(252) };
-        assert_eq!(continuity.judge(lost), Verdict { send: true, skip: 1, ask: true });
-        let lost = Incoming { discont: true, ..delta(254) };
-        assert_eq!(continuity.judge(lost), Verdict { send: true, skip: 1, ask: false });
+        let lost = |n| Incoming { discont: true, ..delta(n) };
+        assert!(asks(&mut continuity, lost(252)));
+        assert!(!asks(&mut continuity, lost(254)));
+        assert!(!asks(&mut continuity, Incoming { recovery: true, ..delta(255) }));
+        assert!(asks(&mut continuity, lost(257)), "what was asked for is there");
+    }
+
+    #[test]
+    fn every_gap_asks_for_a_recovery_frame_but_the_one_before_it() {
+        let mut continuity = started();
+        let recovery = Verdict { send: true, skip: 1, remedy: Some(Remedy::Recovery) };
+        for n in [2, 4, 6] {
+            assert_eq!(continuity.judge(Incoming { discont: true, ..delta(n) }), recovery);
+        }
+        let frame = Incoming { discont: true, recovery: true, ..delta(8) };
+        let nothing = Verdict { send: true, skip: 0, remedy: None };
+        assert_eq!(continuity.judge(frame), nothing, "it refers to none of those that are missing");
     }
 
     #[test]
@@ -140,23 +174,21 @@ mod tests {
     fn a_frame_that_does_not_fit_is_missing_too() {
         let mut continuity = started();
         let large = Incoming { fits: false, ..delta(1) };
-        assert_eq!(continuity.judge(large), Verdict { send: false, skip: 1, ask: true });
+        let missing = Verdict { send: false, skip: 1, remedy: Some(Remedy::Recovery) };
+        assert_eq!(continuity.judge(large), missing);
         let first = Continuity::default().judge(large);
-        assert_eq!(
-            first,
-            Verdict { send: false, skip: 0, ask: true },
-            "nothing was sent that it could follow"
-        );
+        let nothing = Verdict { send: false, skip: 0, remedy: Some(Remedy::KeyUnit) };
+        assert_eq!(first, nothing, "nothing was sent that it could follow");
     }
 
     #[test]
     fn key_frames_that_never_fit_are_not_asked_for_without_end() {
         let mut continuity = started();
         let large = |n| Incoming { fits: false, key: true, ..delta(n) };
-        let asked = (1..100).filter(|&second| continuity.judge(large(second * 100)).ask).count();
+        let asked = (1..100).filter(|&second| asks(&mut continuity, large(second * 100))).count();
         assert_eq!(asked, 2);
         assert!(continuity.judge(Incoming { key: true, ..delta(20_000) }).send);
-        assert!(continuity.judge(large(20_001)).ask);
+        assert!(asks(&mut continuity, large(20_001)));
     }
 
     /// Nobody knows how long ago it was asked for: asked once too often is better than never again.
@@ -164,17 +196,17 @@ mod tests {
     fn without_any_time_a_key_unit_is_asked_for_until_it_comes() {
         let mut continuity = Continuity::default();
         let untimed = |key| Incoming { key, time: None, ..delta(0) };
-        assert!((0..3).all(|_| continuity.judge(untimed(false)).ask));
-        assert!(!continuity.judge(untimed(true)).ask);
-        assert!(!continuity.judge(untimed(false)).ask);
+        assert!((0..3).all(|_| asks(&mut continuity, untimed(false))));
+        assert!(!asks(&mut continuity, untimed(true)));
+        assert!(!asks(&mut continuity, untimed(false)));
     }
 
     #[test]
     fn time_that_begins_anew_is_no_reason_to_wait() {
         let mut continuity = Continuity::default();
-        assert!(continuity.judge(delta(1000)).ask);
-        assert!(continuity.judge(delta(3)).ask);
+        assert!(asks(&mut continuity, delta(1000)));
+        assert!(asks(&mut continuity, delta(3)));
         continuity.flush();
-        assert!(continuity.judge(delta(4)).ask);
+        assert!(asks(&mut continuity, delta(4)));
     }
 }

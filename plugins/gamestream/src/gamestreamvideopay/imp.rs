@@ -1,4 +1,6 @@
-use super::continuity::{Continuity, Incoming, Verdict};
+use super::continuity::{Continuity, Incoming, Remedy, Verdict};
+use super::invalidation::{self, Sent};
+use super::stats::Stats;
 use crate::packets::{Form, PacketsMeta};
 use crate::pool::GrowingPool;
 use crate::timing::{FrameMeta, FrameTimes};
@@ -65,6 +67,7 @@ struct State {
     /// From one frame to the next, as the caps say.
     interval: Option<gst::ClockTime>,
     continuity: Continuity,
+    sent: Sent,
     stats: Stats,
 }
 
@@ -78,21 +81,25 @@ impl Default for State {
             segment: Default::default(),
             interval: None,
             continuity: Continuity::default(),
+            sent: Sent::default(),
             stats: Stats::default(),
         }
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Stats {
-    frames: u64,
-    key_frames: u64,
-    packets: u64,
-    parity_packets: u64,
-    bytes: u64,
-    dropped: u64,
-    skipped: u64,
-    key_unit_requests: u64,
+/// What becomes of a frame.
+struct Outcome {
+    /// Its packets, if it goes out.
+    packets: Option<(Form, gst::Buffer)>,
+    missing: Option<Missing>,
+}
+
+/// What is to be done for frames that are missing.
+struct Missing {
+    remedy: Remedy,
+    /// To ask an encoder for a recovery frame with.
+    event: Option<gst::Event>,
+    time: Option<gst::ClockTime>,
 }
 
 /// Seals under the present key.
@@ -135,9 +142,10 @@ impl GameStreamVideoPay {
         }
         let now = self.obj().current_running_time();
         let settings = *self.settings.lock().unwrap();
-        let (packets, key_unit) = self.packetize(&buffer, settings, now).map_err(|error| self.fail(error))?;
-        if key_unit {
-            self.request_key_unit();
+        let Outcome { packets, missing } =
+            self.packetize(&buffer, settings, now).map_err(|error| self.fail(error))?;
+        if let Some(missing) = missing {
+            self.make_good(missing);
         }
         match packets {
             Some((form, packets)) => form.push(&self.srcpad, packets),
@@ -145,35 +153,41 @@ impl GameStreamVideoPay {
         }
     }
 
-    /// The packets of `buffer` if it goes out, and whether a key unit is needed.
     fn packetize(
         &self,
         buffer: &gst::BufferRef,
         settings: Settings,
         now: Option<gst::ClockTime>,
-    ) -> Result<(Option<(Form, gst::Buffer)>, bool), gst::FlowError> {
+    ) -> Result<Outcome, gst::FlowError> {
         let state = &mut *self.state.lock().unwrap();
         let layout = Layout::plan(buffer.size(), settings.packet_size as usize, settings.redundancy());
         if layout.is_err() {
             gst::warning!(CAT, imp = self, "{} bytes do not fit into the packets of a frame", buffer.size());
         }
-        let Verdict { send, skip, ask } = state.continuity.judge(Incoming {
+        let time = buffer.pts().and_then(|pts| state.segment.to_running_time(pts)).or(now);
+        let Verdict { send, skip, remedy } = state.continuity.judge(Incoming {
             key: is_key(buffer),
+            recovery: invalidation::is_recovery(buffer),
             discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
             fits: layout.is_ok(),
-            time: buffer.pts().and_then(|pts| state.segment.to_running_time(pts)).or(now),
+            time,
             interval: state.interval.or(buffer.duration()),
         });
+        let missing =
+            remedy.map(|remedy| Missing { remedy, event: state.invalidation(skip, buffer.pts()), time });
         state.packetizer.skip_frames(skip);
         if state.stats.skip(skip) {
             gst::warning!(CAT, imp = self, "{} frames are missing so far", state.stats.skipped);
         }
-        state.stats.key_unit_requests += u64::from(ask);
         match layout {
-            Ok(layout) if send => Ok((Some((state.form, self.write(state, &layout, buffer, now)?)), ask)),
+            Ok(layout) if send => {
+                state.sent.handle_sent(state.packetizer.next_frame(), buffer.pts());
+                let packets = Some((state.form, self.write(state, &layout, buffer, now)?));
+                Ok(Outcome { packets, missing })
+            }
             _ => {
                 state.stats.dropped += 1;
-                Ok((None, ask))
+                Ok(Outcome { packets: None, missing })
             }
         }
     }
@@ -207,7 +221,7 @@ impl GameStreamVideoPay {
                 |begin| Some(gst::get_timestamp().saturating_sub(begin)),
             );
             let frame = Frame {
-                kind: if is_key(buffer) { FrameKind::Key } else { FrameKind::Delta },
+                kind: kind(buffer),
                 timestamp: rtp_time(running_time.or(now).unwrap_or_default()),
                 latency: latency(age),
                 bitstream: &bitstream,
@@ -223,9 +237,47 @@ impl GameStreamVideoPay {
         PacketsMeta::add(out, size, layout.packets());
         // A pooled buffer may still have the times of the frame before.
         FrameMeta::set_pooled(out, packetized(times.unwrap_or_default(), arrival));
-        state.stats.count(layout, is_key(buffer), size);
+        state.stats.count(layout, kind(buffer), size);
         gst::trace!(CAT, imp = self, "{} bytes in {} packets", buffer.size(), layout.packets());
         Ok(packets)
+    }
+
+    /// Asks the encoder for a frame that needs none of those that are missing, or, where none answers, for a key unit.
+    fn make_good(&self, Missing { remedy, event, time }: Missing) {
+        let event = event.filter(|_| remedy == Remedy::Recovery);
+        if event.is_some_and(|event| self.invalidate(event)) {
+            return;
+        }
+        let asks = {
+            let state = &mut *self.state.lock().unwrap();
+            let asks = state.continuity.may_ask(time);
+            state.stats.key_unit_requests += u64::from(asks);
+            asks
+        };
+        if asks {
+            self.request_key_unit();
+        }
+    }
+
+    /// Whether an encoder upstream takes the event.
+    fn invalidate(&self, event: gst::Event) -> bool {
+        gst::debug!(CAT, imp = self, "{:?}", event.structure());
+        let answered = self.sinkpad.push_event(event);
+        self.state.lock().unwrap().stats.invalidations += u64::from(answered);
+        answered
+    }
+
+    /// A client cannot decode the frames of these indices.
+    fn handle_lost(&self, first: u32, last: u32) -> bool {
+        let broken = self.state.lock().unwrap().sent.broken(first, last);
+        broken.is_some_and(|broken| self.invalidate(invalidation::event(first, last, broken)))
+    }
+
+    fn src_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match invalidation::indices(&event) {
+            Some((first, last)) => self.handle_lost(first, last),
+            None => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
     }
 
     fn request_key_unit(&self) {
@@ -254,6 +306,7 @@ impl GameStreamVideoPay {
                 let state = &mut *self.state.lock().unwrap();
                 state.segment = Default::default();
                 state.continuity.flush();
+                state.sent.clear();
             }
             _ => {}
         }
@@ -285,39 +338,27 @@ impl GameStreamVideoPay {
     }
 }
 
-impl Stats {
-    /// Counts indices left out; whether their number reached a power of two.
-    fn skip(&mut self, count: u32) -> bool {
-        let before = self.skipped.checked_ilog2();
-        self.skipped += u64::from(count);
-        self.skipped.checked_ilog2() > before
-    }
-
-    fn count(&mut self, layout: &Layout, key: bool, size: usize) {
-        let parity: usize = layout.blocks().iter().map(|block| block.parity).sum();
-        self.frames += 1;
-        self.key_frames += u64::from(key);
-        self.packets += layout.packets() as u64;
-        self.parity_packets += parity as u64;
-        self.bytes += (layout.packets() * size) as u64;
-    }
-
-    fn structure(&self) -> gst::Structure {
-        gst::Structure::builder("application/x-gamestreamvideopay-stats")
-            .field("frames", self.frames)
-            .field("key-frames", self.key_frames)
-            .field("packets", self.packets)
-            .field("parity-packets", self.parity_packets)
-            .field("bytes", self.bytes)
-            .field("frames-dropped", self.dropped)
-            .field("frames-skipped", self.skipped)
-            .field("key-unit-requests", self.key_unit_requests)
-            .build()
+impl State {
+    /// The event for `count` frames before one of timestamp `pts`, which are left out.
+    fn invalidation(&self, count: u32, pts: Option<gst::ClockTime>) -> Option<gst::Event> {
+        let first = self.packetizer.next_frame();
+        let last = first.wrapping_add(count.saturating_sub(1));
+        Some(invalidation::event(first, last, self.sent.broken_after_newest(pts)?))
     }
 }
 
 fn is_key(buffer: &gst::BufferRef) -> bool {
     !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT)
+}
+
+fn kind(buffer: &gst::BufferRef) -> FrameKind {
+    if is_key(buffer) {
+        FrameKind::Key
+    } else if invalidation::is_recovery(buffer) {
+        FrameKind::Recovery
+    } else {
+        FrameKind::Delta
+    }
 }
 
 /// 90 kHz, to the nearest tick, wrapping.
@@ -382,9 +423,14 @@ impl ObjectSubclass for GameStreamVideoPay {
                 Self::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
             })
             .build();
+        let srcpad = gst::Pad::builder_from_template(&template("src"))
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.src_event(pad, event))
+            })
+            .build();
         Self {
             sinkpad,
-            srcpad: gst::Pad::from_template(&template("src")),
+            srcpad,
             settings: Mutex::default(),
             state: Mutex::default(),
             sealing: Mutex::default(),
@@ -448,7 +494,8 @@ impl ObjectImpl for GameStreamVideoPay {
                     .blurb(
                         "Counts since the start: frames, key-frames, packets (parity included), parity-packets, bytes \
                          (as datagrams), frames-dropped (before the first key frame, or too large), frames-skipped \
-                         (frame indices left out), key-unit-requests",
+                         (frame indices left out), key-unit-requests, recovery-frames, invalidations (events that an \
+                         encoder answered)",
                     )
                     .read_only()
                     .build(),

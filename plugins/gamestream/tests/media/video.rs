@@ -1,5 +1,8 @@
 //! Video packets as a client reads them.
 
+use super::Dice;
+use gst::prelude::*;
+use gst_check::Harness;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -89,4 +92,35 @@ fn check_parity(shards: &[Vec<u8>], k: usize) {
             assert_eq!(ours[covered.clone()], published[covered]);
         }
     }
+}
+
+pub const H264: &str = "video/x-h264,stream-format=byte-stream,alignment=au,framerate=60/1";
+
+pub fn pay(harness: &Harness) -> gst::Element {
+    let bin: gst::Bin = harness.element().unwrap().downcast().unwrap();
+    bin.by_name("pay").unwrap()
+}
+
+pub fn frame(bytes: Vec<u8>, n: u64, flags: gst::BufferFlags) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(bytes);
+    let writable = buffer.get_mut().unwrap();
+    writable.set_pts(n * gst::ClockTime::SECOND / 60);
+    writable.set_dts(n * gst::ClockTime::SECOND / 60);
+    writable.set_duration(gst::ClockTime::SECOND / 60);
+    writable.set_flags(flags);
+    buffer
+}
+
+pub fn key(len: usize, n: u64) -> gst::Buffer {
+    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::empty())
+}
+
+pub fn delta(len: usize, n: u64) -> gst::Buffer {
+    frame(Dice::new(n).bytes(len), n, gst::BufferFlags::DELTA_UNIT)
+}
+
+pub fn key_unit_requests(harness: &mut Harness) -> usize {
+    std::iter::from_fn(|| harness.try_pull_upstream_event())
+        .filter(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok())
+        .count()
 }

@@ -116,6 +116,7 @@ impl Assembly {
     pub fn kind(&self) -> FrameKind {
         match self.blocks[0].payload(0).get(3) {
             Some(2) => FrameKind::Key,
+            Some(5) => FrameKind::Recovery,
             _ => FrameKind::Delta,
         }
     }

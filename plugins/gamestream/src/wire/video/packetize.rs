@@ -12,6 +12,8 @@ pub enum FrameKind {
     Delta = 1,
     /// It refers to nothing.
     Key = 2,
+    /// It refers to no frame that the client has said to have lost: one that waits for a key frame goes on with it.
+    Recovery = 5,
 }
 
 /// An encoded frame.
@@ -49,6 +51,11 @@ impl Packetizer {
                 self.codes.get(block.data, block.parity);
             }
         }
+    }
+
+    /// Index of the frame that is written next.
+    pub fn next_frame(&self) -> u32 {
+        self.next_frame
     }
 
     /// Leaves out frame indices, from which the client sees that frames are missing.
