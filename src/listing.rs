@@ -37,7 +37,8 @@ fn encoder_state(choice: &Choice, name: &str) -> String {
         Outcome::Works { report, .. } => {
             let chosen = choice.encoder(codec).is_some_and(|best| best.common.name == name);
             let rank = if chosen { format!("chosen for {codec}") } else { format!("spare for {codec}") };
-            format!("works, {rank} (rank {}, ten frames in {} ms)", verdict.rank, report.millis)
+            let without = if report.answers_invalidation { ", goes on without lost frames" } else { "" };
+            format!("works, {rank} (rank {}, ten frames in {} ms{without})", verdict.rank, report.millis)
         }
         Outcome::CannotWork(why) => format!("cannot work here because {why}"),
         Outcome::Failed(why) => format!("does not encode here: {why}"),

@@ -55,6 +55,21 @@ fn software_encoders_encode_without_holding_frames_back() {
     }
 }
 
+/// It lies beside the program, where the host finds it.
+#[test]
+fn the_plugin_beside_the_program_goes_on_without_lost_frames() {
+    let library = library(None);
+    let description = &library.encode["h264-x264-rfi"];
+    let program = Path::new(env!("CARGO_BIN_EXE_moonpipe"));
+    let plugin = program.with_file_name("libgstx264rfi.so");
+    assert!(plugin.exists(), "no {}: cargo build --release --workspace", plugin.display());
+    let report = probe::probe(description, program).unwrap();
+    assert!(report.answers_invalidation && report.obeys_key_requests && report.held == 0, "{report:?}");
+    let plain = probe::probe(&library.encode["h264-x264"], program).unwrap();
+    assert!(!plain.answers_invalidation && plain.obeys_key_requests, "{plain:?}");
+    assert!(description.common.rank > library.encode["h264-x264"].common.rank);
+}
+
 #[test]
 fn a_probe_in_a_child_survives_what_encoders_do() {
     let library = library(None);

@@ -57,6 +57,11 @@ impl Choice {
         self.encoders.get(&codec).map_or(&[], Vec::as_slice)
     }
 
+    /// Of the encoders in use, one at least goes on without lost frames.
+    pub fn answers_invalidation(&self) -> bool {
+        self.encoders.values().filter_map(|all| all.first()).any(|encoder| encoder.answers_invalidation)
+    }
+
     /// Says in the log which encoder each codec gets, and why not another.
     pub fn log(&self) {
         for verdict in &self.verdicts {
@@ -86,6 +91,9 @@ impl std::fmt::Display for Verdict {
                 }
                 if !report.obeys_key_requests {
                     f.write_str(", is opened anew for each key frame")?;
+                }
+                if report.answers_invalidation {
+                    f.write_str(", goes on without lost frames")?;
                 }
                 f.write_str(if *cached { " (tried at an earlier start)" } else { "" })
             }
@@ -128,6 +136,7 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
             remembered.insert(Cache::key(description), report.clone());
             let mut description = description.clone();
             description.obeys_key_requests = report.obeys_key_requests;
+            description.answers_invalidation = report.answers_invalidation;
             choice.encoders.entry(description.codec).or_default().push(description);
         }
         let (name, rank) = (description.name().to_owned(), description.common.rank);

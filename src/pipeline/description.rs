@@ -49,6 +49,8 @@ pub struct EncodeDescription {
     /// It makes a key frame when asked. Not written in the file but seen when it is probed; one that does not is
     /// opened anew for each key frame.
     pub obeys_key_requests: bool,
+    /// It goes on without frames that a client has lost, when told of them. Seen when it is probed as well.
+    pub answers_invalidation: bool,
 }
 
 /// Where sound comes from and how it is encoded: a text that ends in `audio/x-opus`.
@@ -268,7 +270,14 @@ impl Describes for EncodeDescription {
         source.all(&w.launch, &["kbps"])?;
         source.named(&w.launch, &["encoder"])?;
         let common = source.common(w.rank, w.needs, w.launch)?;
-        Ok(Self { common, codec: w.codec, memory: w.memory, bitrate: w.bitrate, obeys_key_requests: true })
+        Ok(Self {
+            common,
+            codec: w.codec,
+            memory: w.memory,
+            bitrate: w.bitrate,
+            obeys_key_requests: true,
+            answers_invalidation: false,
+        })
     }
 }
 

@@ -109,7 +109,7 @@ const SHIPPED: &[(&str, &str, &str)] = shipped! {
     "capture": "d3d11" "portal" "test";
     "encode": "av1-amf" "av1-aom" "av1-nvenc" "av1-qsv" "av1-svt" "av1-va"
         "h264-amf" "h264-mf" "h264-nvenc" "h264-nvenc-cuda" "h264-nvenc-tuned" "h264-openh264" "h264-qsv" "h264-va"
-        "h264-va-lp" "h264-x264"
+        "h264-va-lp" "h264-x264" "h264-x264-rfi"
         "h265-amf" "h265-nvenc" "h265-nvenc-tuned" "h265-qsv" "h265-va" "h265-x265";
     "audio": "pipewire" "test" "wasapi2";
     "send": "audio" "video";

@@ -10,6 +10,7 @@ mod encoder;
 pub mod launch;
 pub mod library;
 pub mod limits;
+mod plugins;
 mod priority;
 pub mod probe;
 mod property;

@@ -21,8 +21,10 @@ pub const SUBCOMMAND: &str = "probe-encoder";
 const FRAMES: u32 = 10;
 /// Hardware may work on one frame and queue the next; more is a lookahead.
 const MOST_HELD: u32 = 2;
+/// After so many frames the last of them is called lost.
+const LOSE_AFTER: u32 = 3;
 /// After so many frames a key frame is asked for.
-const REQUEST_AFTER: u32 = 5;
+const REQUEST_AFTER: u32 = 6;
 const MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 60, den: 1 } };
 const KBPS: u32 = 4000;
 /// A hardware encoder may take seconds to wake up, and the machine may be busy.
@@ -37,6 +39,8 @@ pub struct Report {
     pub held: u32,
     /// A key frame came when it was asked for.
     pub obeys_key_requests: bool,
+    /// It took the event that tells of a lost frame, and marked one that does without it.
+    pub answers_invalidation: bool,
 }
 
 /// The launch text that is probed; the cache knows a result by it.
@@ -128,7 +132,13 @@ pub fn encode_ten(codec: Codec, launch: &str) -> anyhow::Result<Report> {
     ensure!(frames == FRAMES, "{frames} frames came out of {FRAMES}");
     let held = FRAMES - seen.before_end.load(Ordering::Acquire);
     ensure!(held <= MOST_HELD, "it holds back {held} frames, which a player would feel");
-    Ok(Report { millis, held, obeys_key_requests: seen.later_keys.load(Ordering::Acquire) > 0 })
+    Ok(Report {
+        millis,
+        held,
+        obeys_key_requests: seen.later_keys.load(Ordering::Acquire) > 0,
+        answers_invalidation: seen.took_loss.load(Ordering::Acquire)
+            && seen.recoveries.load(Ordering::Acquire) > 0,
+    })
 }
 
 #[derive(Default)]
@@ -138,6 +148,10 @@ struct Seen {
     before_end: AtomicU32,
     /// Key frames after the one that was asked for.
     later_keys: AtomicU32,
+    /// The encoder answered when it was told of a lost frame.
+    took_loss: AtomicBool,
+    /// Frames that do without it.
+    recoveries: AtomicU32,
     fault: Mutex<Option<String>>,
 }
 
@@ -150,6 +164,10 @@ impl Seen {
             *self.fault.lock().expect("no probe panics") = Some(fault);
         }
         let is_key = sample.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
+        let is_recovery = sample.buffer().is_some_and(|buffer| {
+            gst::meta::CustomMeta::from_buffer(buffer, "GstGameStreamRecoveryMeta").is_ok()
+        });
+        self.recoveries.fetch_add(u32::from(is_recovery && !is_key), Ordering::AcqRel);
         if before >= REQUEST_AFTER && is_key {
             self.later_keys.fetch_add(1, Ordering::AcqRel);
         }
@@ -166,6 +184,9 @@ fn watch(pipeline: &gst::Pipeline, codec: Codec) -> anyhow::Result<Arc<Seen>> {
     let on_sample = move |sink: &gst_app::AppSink| {
         let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
         counted.take(codec, &sample);
+        if counted.frames.load(Ordering::Acquire) == LOSE_AFTER {
+            counted.took_loss.store(tell_of_loss(&encoder, &sample), Ordering::Release);
+        }
         if counted.frames.load(Ordering::Acquire) == REQUEST_AFTER {
             let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
             let _ = encoder.send_event(request);
@@ -185,6 +206,16 @@ fn watch(pipeline: &gst::Pipeline, codec: Codec) -> anyhow::Result<Arc<Seen>> {
         },
     );
     Ok(seen)
+}
+
+/// Tells the encoder with this source pad that all from `sample` on is lost. Whether it answers.
+fn tell_of_loss(encoder: &gst::Pad, sample: &gst::Sample) -> bool {
+    let Some(pts) = sample.buffer().and_then(|buffer| buffer.pts()) else { return false };
+    let structure = gst::Structure::builder("GstGameStreamInvalidate")
+        .field("first", LOSE_AFTER)
+        .field("last", LOSE_AFTER)
+        .field("since", pts.nseconds());
+    encoder.send_event(gst::event::CustomUpstream::new(structure.build()))
 }
 
 /// Clients find the key frame only in the first packet, behind nothing but parameter sets and a short SEI.

@@ -19,6 +19,15 @@ pub(super) fn set_number(
     Ok(())
 }
 
+/// Lowers a number to `most`, where there is such a property; 0 is no limit.
+pub(super) fn lower(element: &gst::Element, property: &str, most: u32) {
+    let is_above = |value: glib::Value| value.get::<u32>().is_ok_and(|value| value > most);
+    let found = element.find_property(property).map(|_| element.property_value(property));
+    if most > 0 && found.is_some_and(is_above) {
+        element.set_property(property, most);
+    }
+}
+
 /// Sets a text, a switch, or a fraction; one out of the property's range becomes the nearest in it.
 pub(super) fn set(
     element: &gst::Element,
@@ -111,6 +120,18 @@ mod tests {
         assert_eq!(element.property::<i32>("error-after"), -1);
         set_number(&element, "ts-offset", i128::MAX).unwrap();
         assert_eq!(element.property::<i64>("ts-offset"), i64::MAX);
+    }
+
+    #[test]
+    fn numbers_are_lowered_where_they_are_above() {
+        let element = identity();
+        let after = |most| {
+            set_number(&element, "sleep-time", 16).unwrap();
+            lower(&element, "sleep-time", most);
+            element.property::<u32>("sleep-time")
+        };
+        assert_eq!([0, 1, 4, 16, 20].map(after), [16, 1, 4, 16, 16]);
+        lower(&element, "no-such-property", 4);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! a stream shut until its destination is known.
 
 use super::rtkit::Rtkit;
-use super::{priority, property};
+use super::{plugins, priority, property};
 use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
@@ -25,6 +25,7 @@ fn start_gstreamer() -> anyhow::Result<()> {
     // Before any look-up: a plugin file of the same name on GST_PLUGIN_PATH must not register its types first.
     gstgamestream::plugin_register_static().context("our own GStreamer elements cannot be registered")?;
     route_log();
+    plugins::load();
     Ok(())
 }
 

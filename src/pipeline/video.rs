@@ -179,6 +179,14 @@ impl VideoStream {
         self.encoder.force_key_unit();
     }
 
+    /// The client cannot decode frames `first` to `last`, which are frame indices of the wire, nor what refers to them.
+    /// True if the encoder in use goes on without them, from the next frame on; otherwise a key frame is needed.
+    pub fn invalidate(&self, first: u32, last: u32) -> bool {
+        let lost =
+            gst::Structure::builder("GstGameStreamInvalidate").field("first", first).field("last", last);
+        self.packetizer.send_event(gst::event::CustomUpstream::new(lost.build()))
+    }
+
     /// Changes the encoder's bitrate as far as it goes there: at once where the description says that it changes while
     /// it runs, otherwise by opening it anew when the step is worth a key frame, at most every few seconds.
     pub fn set_bitrate(&self, kbps: u32) {
@@ -255,8 +263,9 @@ fn colorimetry(space: ColorSpace, full_range: bool) -> String {
 
 /// What the client's decoder asks for beyond the caps, as far as this encoder has it.
 fn heed_decoder(encoder: &gst::Element, params: &VideoParams) {
-    /// What encoders call the number of pictures that they look back at.
-    const REFERENCES: [&str; 2] = ["ref", "ref-frames"];
+    /// What encoders call the number of pictures that they look back at, or let the decoder keep.
+    const REFERENCES: [&str; 3] = ["ref", "ref-frames", "dpb-size"];
+    property::lower(encoder, "dpb-size", params.max_reference_frames);
     if params.max_reference_frames == 1 {
         let set = |property: &&str| property::set_number(encoder, property, 1).is_ok();
         if !REFERENCES.iter().any(set) {
