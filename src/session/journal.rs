@@ -64,8 +64,9 @@ impl Page {
             dropped: count(&stats.send, "dropped"),
         };
         let encode = &stats.encode;
+        let invalidations = count(&stats.packetize, "recovery-frames");
         self.write(|status| {
-            (status.frames, status.packets) = (frames, packets);
+            (status.frames, status.packets, status.invalidations) = (frames, packets, invalidations);
             status.encoder.clone_from(&encode.encoder);
             status.encoder_replacements = encode.replacements;
         });

@@ -5,6 +5,7 @@ pub mod budget;
 mod captures;
 mod journal;
 mod keyframes;
+pub mod longterm;
 mod play;
 mod player;
 mod silence;
@@ -266,7 +267,7 @@ impl RtspSessions for Sessions {
             video_ping: secrets.video_ping,
             audio_ping: secrets.audio_ping,
             connect_data: secrets.connect_data,
-            rfi: false,
+            rfi: choice.answers_invalidation(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Serving a client while its streams run: everything that happens to a session passes through one loop.
 
 use super::keyframes::{KeyFrames, Reason};
+use super::longterm::LongTerm;
 use super::player::{Command, End, Player, Stage, refuse};
 use super::silence::Silence;
 use crate::pipeline::StreamEvent;
@@ -22,13 +23,15 @@ pub(super) struct Play<'a> {
     stage: &'a mut Stage,
     keys: KeyFrames,
     silence: Silence,
+    /// Of no use before an encoder here marks long-term references.
+    long_term: LongTerm,
 }
 
 impl<'a> Play<'a> {
     /// PLAY was answered just now.
     pub fn new(player: &'a Player, stage: &'a mut Stage) -> Self {
         let keys = KeyFrames::new(stage.frame_interval);
-        Self { player, stage, keys, silence: Silence::new(Instant::now()) }
+        Self { player, stage, keys, silence: Silence::new(Instant::now()), long_term: LongTerm::default() }
     }
 
     /// Serves the client until there is a reason to end.
@@ -117,13 +120,23 @@ impl<'a> Play<'a> {
         let session = self.player.id;
         match event {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
-            // No encoder here can do without a lost reference: a key frame heals.
-            Some(ControlEvent::Invalidate { .. }) => self.keys.handle_reason(Reason::Invalidation),
+            Some(ControlEvent::Invalidate { first, last }) => self.handle_lost(first, last),
+            Some(ControlEvent::LongTermAck { frame }) => self.long_term.handle_acknowledgement(frame),
             Some(ControlEvent::IdrRequest) => self.keys.handle_reason(Reason::Client),
             Some(ControlEvent::Connected) => tracing::info!(%session, "plays"),
             Some(event) => tracing::trace!(%session, ?event, "control"),
         }
         None
+    }
+
+    /// The encoder goes on without these frames if it can, as often as the client asks. A key frame heals as well.
+    fn handle_lost(&mut self, first: u32, last: u32) {
+        let session = self.player.id;
+        if self.stage.video.invalidate(first, last) {
+            tracing::debug!(%session, "frames {first} to {last} are lost: the next one does without");
+        } else {
+            self.keys.handle_reason(Reason::Invalidation);
+        }
     }
 
     fn handle_video_endpoint(&mut self, endpoint: Option<Endpoint>) {
