@@ -218,6 +218,7 @@ def arguments():
     p.add_argument("--codec", choices=library.VIDEO_FORMATS, default="h264")
     p.add_argument("--encrypt", choices=library.ENCRYPTION, default="all")
     p.add_argument("--plain-rtsp", action="store_true")
+    p.add_argument("--rfi", action="store_true", help="with a decoder that goes on without lost frames, where the host does")
     p.add_argument("--video-port", type=int, default=0, help="where video comes from instead of the port in SETUP's answer")
     p.add_argument("--seconds", type=float, default=5)
     p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input")

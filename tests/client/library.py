@@ -21,6 +21,8 @@ FRAME_TYPE_IDR = 1
 # With --units-sha256 so many access units are kept, for the one who waits for the first picture.
 UNITS_KEPT = 60
 DIRECT_SUBMIT = 0x1
+# Of a decoder that bears missing reference frames: H.264, HEVC, AV1.
+REFERENCE_INVALIDATION = 0x2 | 0x4 | 0x40
 
 MORE_DECLARATIONS = """
 typedef struct { uint32_t data, fec, fecRecovered, fecFailed, oos, invalid, fecInvalid; } RTP_STATS;
@@ -144,7 +146,7 @@ class Stream:
         self.video.setup = callback("int(int,int,int,int,void*,int)", self._on_video_setup)
         self.video.submitDecodeUnit = callback("int(DECODE_UNIT*)", self._on_frame)
         self.video.start = self.video.stop = self.video.cleanup = nothing
-        self.video.capabilities = DIRECT_SUBMIT
+        self.video.capabilities = DIRECT_SUBMIT | (REFERENCE_INVALIDATION if self.options.rfi else 0)
 
         self.sound = ffi.new("AUDIO_RENDERER_CALLBACKS*")
         self.sound.init = callback("int(int,OPUS_MULTISTREAM_CONFIGURATION*,void*,int)", self._on_audio_setup)

@@ -58,13 +58,10 @@ fn as_many_as_there_is_parity_are_recovered_at_any_rate() {
     }
 }
 
-/// A frame that is lost before it is packets: its index is spent, and a key frame makes it good.
-#[test]
-fn a_frame_dropped_by_the_host_is_answered_with_a_key_frame() {
-    let _turn = turn();
-    let send = (
-        "send/video.toml",
-        r#"media = "video"
+/// Loses a frame in fifty before it is packets.
+pub const DROPPING: (&str, &str) = (
+    "send/video.toml",
+    r#"media = "video"
 launch = """
 identity drop-probability=0.02
 ! gamestreamvideopay name=packetizer
@@ -72,8 +69,17 @@ identity drop-probability=0.02
 ! pacedudpsink name=sender
 """
 "#,
-    );
-    let host = Host::with(&Setup { pipelines: &[send], arguments: &["--log", "debug"], ..Setup::default() });
+);
+
+/// A frame that is lost before it is packets: its index is spent, and a key frame makes it good where the encoder can do
+/// no better.
+#[test]
+fn a_frame_dropped_by_the_host_is_answered_with_a_key_frame() {
+    let _turn = turn();
+    let plain = include_str!("../../pipelines/encode/h264-x264.toml").replace("rank = 20", "rank = 1000");
+    let pipelines = [DROPPING, ("encode/h264-x264.toml", &plain)];
+    let host =
+        Host::with(&Setup { pipelines: &pipelines, arguments: &["--log", "debug"], ..Setup::default() });
     let report = Client::paired(&host).stream(5, &["--decode"]);
     println!("{report:#?}");
     let asked =

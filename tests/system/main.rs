@@ -7,6 +7,7 @@ mod commands;
 mod desktop;
 mod docs;
 mod ends;
+mod invalidation;
 mod loss;
 mod nonsense;
 mod pairing;

@@ -56,6 +56,8 @@ pub struct Report {
     pub unrecoverable: u64,
     pub corrupt_recoveries: u64,
     pub idr_requests: u64,
+    /// Requests to do without lost frames; with `--rfi`.
+    pub invalidations: u64,
     pub audio: u64,
     pub audio_lost: u64,
     pub audio_fec_recovered: u64,
