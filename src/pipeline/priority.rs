@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn what_a_thread_does_is_told_by_its_element() {
-        assert_eq!(role("video", "frames"), Role { name: "video-encode", nice: -10, real_time: false });
+        assert_eq!(
+            role("video", "section-frames"),
+            Role { name: "video-encode", nice: -10, real_time: false }
+        );
         assert_eq!(role("video", "pacer").name, "video-pace");
         assert_eq!(role("video", "encoded"), Role { name: "video-packetize", nice: -5, real_time: false });
         assert_eq!(role("audio", "encoded").name, "audio-send");

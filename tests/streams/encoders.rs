@@ -135,6 +135,24 @@ async fn one_that_hangs_is_left_to_itself() {
     faulty::let_go();
 }
 
+/// The client waits for the next one, and for nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_while_it_opens_is_passed_over() {
+    let _turn = TURN.lock().await;
+    faulty::expect(1);
+    let chain = [faulty("first", "stuck", 0), encoder("h264-openh264")];
+    let mut session = Session::of(&chain, "ball", 2000).await;
+    let attached = session.play().await;
+    look(&mut session, 10);
+    assert_eq!(faulty::hanging(), 1);
+    let told = told(&mut session);
+    let [StreamEvent::EncoderReplaced(change)] = &told[..] else { panic!("{told:?}") };
+    assert!(change.starts_with("the encoder first died (it does not open in "), "{change}");
+    // Stopped while the other hangs.
+    end(session, attached).await;
+    faulty::let_go();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_no_encoder_left_the_stream_fails_and_says_why() {
     let _turn = TURN.lock().await;

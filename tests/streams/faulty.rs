@@ -34,6 +34,7 @@ pub fn let_go() {
 
 glib::wrapper! {
     /// `faulty fault=error|end|silence|hang after=N`: the fault comes instead of the buffer after N.
+    /// `faulty fault=stuck` hangs when it is opened.
     pub struct Faulty(ObjectSubclass<imp::Faulty>) @extends gst::Element, gst::Object;
 }
 
@@ -55,8 +56,7 @@ mod imp {
             }
             let left = self.after.load(Ordering::SeqCst);
             self.after.store(left.saturating_sub(1), Ordering::SeqCst);
-            let take = |faults: u32| faults.checked_sub(1);
-            if left > 0 || FAULTS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
+            if left > 0 || !take_fault() {
                 return self.src.push(buffer);
             }
             match self.fault.lock().unwrap().as_str() {
@@ -73,13 +73,22 @@ mod imp {
                     Ok(gst::FlowSuccess::Ok)
                 }
                 _ => {
-                    let mut hanging = HANGING.lock().unwrap();
-                    *hanging += 1;
-                    drop(LET_GO.wait_while(hanging, |hanging| *hanging > 0).unwrap());
+                    hang();
                     Err(gst::FlowError::Flushing)
                 }
             }
         }
+    }
+
+    fn take_fault() -> bool {
+        let take = |faults: u32| faults.checked_sub(1);
+        FAULTS.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+    }
+
+    fn hang() {
+        let mut hanging = HANGING.lock().unwrap();
+        *hanging += 1;
+        drop(LET_GO.wait_while(hanging, |hanging| *hanging > 0).unwrap());
     }
 
     #[glib::object_subclass]
@@ -143,6 +152,17 @@ mod imp {
                 gst::subclass::ElementMetadata::new("Fault", "Testing", "Fails as it is told", "moonpipe")
             });
             Some(&METADATA)
+        }
+
+        fn change_state(
+            &self,
+            transition: gst::StateChange,
+        ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+            let opens = transition == gst::StateChange::ReadyToPaused;
+            if opens && *self.fault.lock().unwrap() == "stuck" && take_fault() {
+                hang();
+            }
+            self.parent_change_state(transition)
         }
 
         fn pad_templates() -> &'static [gst::PadTemplate] {

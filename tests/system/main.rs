@@ -6,6 +6,7 @@ mod harness;
 mod commands;
 mod desktop;
 mod docs;
+mod encoders;
 mod ends;
 mod invalidation;
 mod loss;

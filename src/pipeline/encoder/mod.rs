@@ -41,7 +41,7 @@ pub struct EncodeStats {
     pub replacements: u64,
 }
 
-/// What the session asks for or shows of the encoder that is in its place.
+/// What is shown of the encoder that is in its place.
 #[derive(Default)]
 pub(super) struct Present(Mutex<Shown>);
 
@@ -50,7 +50,6 @@ struct Shown {
     /// Frames and units are those of encoders that are gone.
     stats: EncodeStats,
     life: Option<Arc<Life>>,
-    element: Option<gst::Element>,
 }
 
 impl Present {
@@ -64,12 +63,10 @@ impl Present {
         let mut shown = self.shown();
         shown.stats.encoder = encoder;
         shown.life = Some(section.life.clone());
-        shown.element = Some(section.encoder.clone());
     }
 
     fn clear(&self) {
         let mut shown = self.shown();
-        shown.element = None;
         if let Some(life) = shown.life.take() {
             shown.stats.frames += life.frames();
             shown.stats.units += life.units();

@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// The first element of a section.
-const QUEUE: &str =
-    "queue name=frames leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0 silent=true";
+const QUEUE: &str = "queue name=section-frames leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0 silent=true";
 /// Between it and an encoder that does not take the pictures as they are.
 const CONVERSION: &str = "! videoconvert";
 /// The last element; a description may end in caps, and it gives these something to stand before.
-const END: &str = "capsfilter name=units";
+const END: &str = "capsfilter name=section-units";
+
+const ENDED: &str = "it ended the stream";
 
 pub(super) struct Section {
     pub bin: gst::Bin,
@@ -120,7 +121,7 @@ impl Section {
         let pad = |element: &str, pad: &str| {
             anyhow::Ok(run::element(&bin, element)?.static_pad(pad).expect("queues and filters have it"))
         };
-        let (frames, units) = (pad("frames", "sink")?, pad("units", "src")?);
+        let (frames, units) = (pad("section-frames", "sink")?, pad("section-units", "src")?);
         let encoder = run::element(&bin, "encoder")?;
         let sink = entrance(&frames, life.clone())?;
         let src = exit(&units, life.clone())?;
@@ -174,8 +175,10 @@ fn entrance(target: &gst::Pad, life: Arc<Life>) -> anyhow::Result<gst::GhostPad>
             if chained.has_ended() {
                 return Ok(gst::FlowSuccess::Ok);
             }
-            if let Err(error) = gst::ProxyPad::chain_default(pad, parent, buffer) {
-                chained.die(format!("it takes no more frames: {error}"));
+            match gst::ProxyPad::chain_default(pad, parent, buffer) {
+                Ok(_) => {}
+                Err(gst::FlowError::Eos) => chained.die(ENDED),
+                Err(error) => chained.die(format!("it takes no more frames: {error}")),
             }
             Ok(gst::FlowSuccess::Ok)
         })
@@ -217,7 +220,7 @@ fn exit(target: &gst::Pad, life: Arc<Life>) -> anyhow::Result<gst::GhostPad> {
         if info.event().is_none_or(|event| event.type_() != gst::EventType::Eos) {
             return gst::PadProbeReturn::Ok;
         }
-        told.die("it ended the stream");
+        told.die(ENDED);
         gst::PadProbeReturn::Drop
     });
     Ok(pad)

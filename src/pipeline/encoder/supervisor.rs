@@ -16,8 +16,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-/// Longest an encoder may take to open; hardware may have to wake up.
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// Longest an encoder may take to open: hardware may have to wake up, and a client leaves after ten seconds without a
+/// picture.
+const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// Longest it may take to close before it is left to itself.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
