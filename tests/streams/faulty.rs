@@ -19,6 +19,7 @@ pub fn expect(count: u32) {
     });
     crate::session::init();
     LazyLock::force(&KNOWN);
+    let_go();
     FAULTS.store(count, Ordering::SeqCst);
 }
 
