@@ -1,5 +1,5 @@
 //! Everything that is a GStreamer pipeline: descriptions read and checked, encoders probed,
-//! capture, video and audio built, watched and taken down.
+//! capture, video and audio built, watched, taken down, and the source built again where it dies.
 
 pub mod audio;
 pub mod capture;
@@ -7,6 +7,7 @@ pub mod check;
 pub mod choose;
 pub mod description;
 mod encoder;
+pub mod frames;
 pub mod launch;
 pub mod library;
 pub mod limits;
@@ -15,8 +16,10 @@ mod priority;
 pub mod probe;
 mod property;
 mod read;
+pub mod rebuild;
 mod rtkit;
 mod run;
+pub mod source;
 pub mod stages;
 pub mod video;
 

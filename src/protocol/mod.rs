@@ -5,6 +5,7 @@ pub mod enet;
 pub mod nvhttp;
 pub mod pairing;
 pub mod params;
+pub mod pipewire;
 pub mod ports;
 pub mod rtsp;
 pub mod seal;

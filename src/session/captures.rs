@@ -1,39 +1,43 @@
-//! Who may look at which capture.
+//! Who looks at which source.
 //!
-//! A capture that follows its client belongs to one session and goes with it. Any other shows what is there anyway:
+//! A source that follows its client belongs to one session and goes with it. Any other shows what is there anyway:
 //! all sessions share it, and it outlives them, so that a desktop is asked for its consent and its first frame once.
 
-use crate::pipeline::capture::{Capture, CaptureSpec};
+use crate::pipeline::capture::CaptureSpec;
 use crate::pipeline::description::{CaptureDescription, Mode};
+use crate::pipeline::rebuild::Limits;
+use crate::pipeline::source::{Health, Looking, Source};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, watch};
 
-/// The captures of this host.
+/// The sources of this host.
 pub struct Captures {
     description: CaptureDescription,
     state_dir: PathBuf,
-    shared: Mutex<Option<Arc<Capture>>>,
+    shared: Mutex<Option<Arc<Source>>>,
 }
 
 /// What a session looks at.
-pub enum Source {
-    Own(Capture),
-    Shared(Arc<Capture>),
+pub struct View {
+    pub source: Arc<Source>,
+    /// News since the session looks.
+    pub health: watch::Receiver<Health>,
+    /// It ends with the session.
+    own: bool,
+    _looking: Looking,
 }
 
-impl Source {
-    pub fn capture(&self) -> &Capture {
-        match self {
-            Self::Own(capture) => capture,
-            Self::Shared(capture) => capture,
-        }
+impl View {
+    fn of(source: Arc<Source>, own: bool) -> View {
+        let (health, looking) = (source.health(), source.look());
+        View { source, health, own, _looking: looking }
     }
 
-    /// Ends a capture of the session's own; a shared one stays.
+    /// Ends a source of the session's own; a shared one stays.
     pub async fn close(self) {
-        if let Self::Own(capture) = self {
-            capture.close().await;
+        if self.own {
+            self.source.close().await;
         }
     }
 }
@@ -43,46 +47,36 @@ impl Captures {
         Self { description, state_dir, shared: Mutex::new(None) }
     }
 
-    /// The capture for a session of `mode`: a new one, or the one that all share.
-    pub async fn open(&self, mode: Mode) -> anyhow::Result<Source> {
+    /// The source for a session of `mode`: a new one, or the one that all share.
+    pub async fn open(&self, mode: Mode) -> anyhow::Result<View> {
         if self.description.follows_client() {
-            return Ok(Source::Own(self.start(mode).await?));
+            return Ok(View::of(self.start(mode).await?, true));
         }
         let mut shared = self.shared.lock().await;
-        let lost = shared.as_ref().and_then(|capture| capture.lost().borrow().clone());
-        if let Some(reason) = lost {
+        if let Some(source) = &*shared {
+            let view = View::of(source.clone(), false);
+            let over = match &*view.health.borrow() {
+                Health::Over(reason) => Some(reason.clone()),
+                _ => None,
+            };
+            let Some(reason) = over else { return Ok(view) };
             tracing::info!("capture {}: {reason}; started again", self.description.common.name);
-            self.close_shared(&mut shared).await;
+            source.close().await;
         }
-        let capture = match &*shared {
-            Some(capture) => capture.clone(),
-            None => shared.insert(Arc::new(self.start(mode).await?)).clone(),
-        };
-        Ok(Source::Shared(capture))
+        let source = shared.insert(self.start(mode).await?);
+        Ok(View::of(source.clone(), false))
     }
 
-    /// Ends the shared capture.
+    /// Ends the shared source.
     pub async fn close(&self) {
-        self.close_shared(&mut *self.shared.lock().await).await;
-    }
-
-    async fn close_shared(&self, shared: &mut Option<Arc<Capture>>) {
-        // A session that still looks at it keeps it until the session ends, and drops it then.
-        if let Some(capture) = shared.take().and_then(Arc::into_inner) {
-            capture.close().await;
+        if let Some(source) = self.shared.lock().await.take() {
+            source.close().await;
         }
     }
 
-    async fn start(&self, mode: Mode) -> anyhow::Result<Capture> {
-        let name = self.description.common.name.clone();
-        let (report, mut events) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some(event) = events.recv().await {
-                tracing::debug!("capture {name}: {event:?}");
-            }
-        });
+    async fn start(&self, mode: Mode) -> anyhow::Result<Arc<Source>> {
         let spec =
             CaptureSpec { description: self.description.clone(), mode, state_dir: self.state_dir.clone() };
-        Capture::start(spec, report).await
+        Ok(Arc::new(Source::start(spec, Limits::default()).await?))
     }
 }

@@ -20,6 +20,8 @@ pub enum Reason {
     Dropped,
     /// The encoder was replaced.
     EncoderReset,
+    /// The source was lost, or left for another, and its first picture has nothing in common with the last one.
+    Rebuilt,
 }
 
 impl fmt::Display for Reason {
@@ -30,6 +32,7 @@ impl fmt::Display for Reason {
             Self::Invalidation => "the client lost frames",
             Self::Dropped => "a frame was dropped here",
             Self::EncoderReset => "the encoder was replaced",
+            Self::Rebuilt => "a new source shows",
         })
     }
 }

@@ -5,10 +5,11 @@ use super::longterm::LongTerm;
 use super::player::{Command, End, Player, Stage, refuse};
 use super::silence::Silence;
 use crate::pipeline::StreamEvent;
+use crate::pipeline::source::Health;
 use crate::protocol::control::ControlEvent;
 use crate::servers::media::Endpoint;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// A source that shows nothing for so long after PLAY is still, and a client without any picture leaves after 10 s.
@@ -36,7 +37,6 @@ impl<'a> Play<'a> {
 
     /// Serves the client until there is a reason to end.
     pub async fn serve(mut self, inbox: &mut mpsc::Receiver<Command>) -> End {
-        let mut source_lost = self.stage.source.capture().lost();
         let black_due = Instant::now() + FIRST_FRAME_LIMIT;
         let mut shows_something = false;
         let mut second = interval(SECOND);
@@ -79,10 +79,7 @@ impl<'a> Play<'a> {
                     self.handle_audio(event);
                     None
                 }
-                reason = gone(&mut source_lost) => {
-                    tracing::warn!(session = %self.player.id, "the picture stands still: {reason}");
-                    None
-                }
+                Ok(()) = self.stage.view.health.changed() => self.handle_source(),
                 () = sleep_until(black_due), if !shows_something => {
                     shows_something = true;
                     self.show_black_if_nothing_came();
@@ -178,26 +175,30 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// The stream goes on with the last picture while there is no source.
+    fn handle_source(&mut self) -> Option<End> {
+        let session = self.player.id;
+        match &*self.stage.view.health.borrow_and_update() {
+            Health::Runs => {}
+            Health::Stands(reason) => tracing::warn!(%session, "the picture stands still: {reason}"),
+            Health::Rebuilt(_) => {
+                tracing::info!(%session, "a new source shows");
+                self.keys.handle_reason(Reason::Rebuilt);
+            }
+            Health::Over(reason) => return Some(End::Failed(format!("no source any more: {reason}"))),
+        }
+        None
+    }
+
     fn show_black_if_nothing_came(&self) {
-        let Stage { video, source, .. } = &*self.stage;
+        let Stage { video, view, .. } = &*self.stage;
         match video.black_sample() {
             Ok(black) => {
-                if source.capture().show_if_nothing(video.source(), &black) {
+                if view.source.show_if_nothing(video.source(), &black) {
                     tracing::info!(session = %self.player.id, "the source shows nothing yet: the client sees black");
                 }
             }
             Err(error) => tracing::warn!(session = %self.player.id, "{error:#}"),
         }
     }
-}
-
-/// Why the source is lost, once.
-async fn gone(lost: &mut watch::Receiver<Option<String>>) -> String {
-    while lost.changed().await.is_ok() {
-        if let Some(reason) = lost.borrow_and_update().clone() {
-            return reason;
-        }
-    }
-    // Nothing more is said of a capture that has ended.
-    std::future::pending().await
 }

@@ -1,6 +1,6 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
-use super::captures::Source;
+use super::captures::View;
 use super::journal::Page;
 use super::play::Play;
 use super::table::Secrets;
@@ -8,8 +8,8 @@ use super::{Equipment, Shared, budget};
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
-use crate::pipeline::capture::Attached;
 use crate::pipeline::description::{EncodeDescription, Mode};
+use crate::pipeline::frames::Attached;
 use crate::pipeline::limits;
 use crate::pipeline::stages;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
@@ -103,7 +103,7 @@ pub(super) struct Stage {
     pub audio: AudioStream,
     /// Given up before the source is closed.
     attached: Attached,
-    pub source: Source,
+    pub view: View,
     pub control: ControlPeer,
     pub frame_interval: Duration,
     pub video_events: mpsc::UnboundedReceiver<StreamEvent>,
@@ -271,7 +271,7 @@ impl Player {
             status.encoder = encoders[0].common.name.clone();
             (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
         });
-        let source = equipment.captures.open(mode_of(params)).await?;
+        let view = equipment.captures.open(mode_of(params)).await?;
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
         let video = VideoStream::build(encoders, &equipment.send_video, spec, video_report)?;
@@ -281,12 +281,12 @@ impl Player {
             self.audio_spec(params),
             audio_report,
         )?;
-        let attached = source.capture().attach(video.source());
+        let attached = view.source.attach(video.source());
         Ok(Stage {
             video,
             audio,
             attached,
-            source,
+            view,
             control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
             frame_interval: Duration::from_secs(params.video.fps.den.into()) / params.video.fps.num,
             video_events,
@@ -342,7 +342,7 @@ impl Stage {
         tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
         drop(self.attached);
         tokio::join!(self.video.stop(), self.audio.stop());
-        self.source.close().await;
+        self.view.close().await;
         drop(self.control);
     }
 }

@@ -1,9 +1,12 @@
 //! One session's video with both its ends in this process.
 
 use moonpipe::pipeline::StreamEvent;
-use moonpipe::pipeline::capture::{Attached, Capture, CaptureSpec};
+use moonpipe::pipeline::capture::CaptureSpec;
 use moonpipe::pipeline::description::{CaptureDescription, Describes, EncodeDescription, Mode};
+use moonpipe::pipeline::frames::Attached;
 use moonpipe::pipeline::library::Library;
+use moonpipe::pipeline::rebuild::Limits;
+use moonpipe::pipeline::source::Source;
 use moonpipe::pipeline::video::{Sending, VideoSpec, VideoStream};
 use moonpipe::protocol::params::{Codec, ColorSpace, Fps, VideoParams};
 use std::io::Write;
@@ -56,7 +59,7 @@ pub static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Both ends of one session's video.
 pub struct Session {
-    pub capture: Capture,
+    pub source: Source,
     pub stream: VideoStream,
     pub client: UdpSocket,
     pub events: mpsc::UnboundedReceiver<StreamEvent>,
@@ -87,8 +90,7 @@ impl Session {
         );
         let description = CaptureDescription::read("example", "example.toml", &text).unwrap();
         let spec = CaptureSpec { description, mode: MODE, state_dir: Default::default() };
-        let capture =
-            Capture::start(spec, mpsc::unbounded_channel().0).await.expect("the test picture starts");
+        let source = Source::start(spec, Limits::default()).await.expect("the test picture starts");
         let host = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (report, events) = mpsc::unbounded_channel();
         let spec = VideoSpec {
@@ -103,12 +105,12 @@ impl Session {
         let stream = VideoStream::build(encoders, send, spec, report).expect("it builds");
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
-        Session { capture, stream, client, events, next_sequence: 0 }
+        Session { source, stream, client, events, next_sequence: 0 }
     }
 
     /// Starts and sends to the client.
     pub async fn play(&self) -> Attached {
-        let attached = self.capture.attach(self.stream.source());
+        let attached = self.source.attach(self.stream.source());
         self.stream.start().await.expect("it starts");
         self.open();
         attached

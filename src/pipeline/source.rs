@@ -1,0 +1,379 @@
+//! What streams look at: one capture after the other. A lost one is built again while its last picture stays; when the
+//! budget for that is spent ([`super::rebuild`]), the source is over.
+
+use super::capture::{Capture, CaptureEvent, CaptureSpec, Feed};
+use super::frames::{Attached, Frames};
+use super::rebuild::{Limits, Rebuilds, Step};
+use anyhow::anyhow;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Longest that a switch waits for the first frame of the new capture.
+const SWITCH_LIMIT: Duration = Duration::from_secs(15);
+
+/// How a source fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Its first capture runs.
+    Runs,
+    /// The capture is lost, for this reason: the last picture stays while another is built.
+    Stands(String),
+    /// Another capture shows something, for the so manieth time.
+    Rebuilt(u64),
+    /// It does not come back, for this reason.
+    Over(String),
+}
+
+/// A picture that goes on. Dropping it ends it too; [`Source::close`] waits for the end.
+pub struct Source {
+    frames: Frames,
+    health: watch::Receiver<Health>,
+    looking: Arc<watch::Sender<usize>>,
+    switches: mpsc::UnboundedSender<Switch>,
+    stop: CancellationToken,
+    /// Cancelled when nothing of it is left.
+    gone: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+/// Somebody looks: only then is a lost capture built again.
+pub struct Looking(Arc<watch::Sender<usize>>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.send_modify(|looking| *looking -= 1);
+    }
+}
+
+impl Source {
+    /// Starts the first capture; one that does not start is an error.
+    pub async fn start(spec: CaptureSpec, limits: Limits) -> anyhow::Result<Source> {
+        let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
+        let (health, healthy) = watch::channel(Health::Runs);
+        let (switches, requests) = mpsc::unbounded_channel();
+        let mut keeper = Keeper::new(spec, limits, health);
+        keeper.start_first().await?;
+        let source = Self {
+            frames: keeper.frames.clone(),
+            health: healthy,
+            looking: keeper.looking.clone(),
+            switches,
+            stop: stop.clone(),
+            gone: gone.clone(),
+            _stop_on_drop: stop.clone().drop_guard(),
+        };
+        tokio::spawn(async move {
+            // A fault in here must not keep anybody waiting.
+            let _gone = gone.drop_guard();
+            keeper.run(requests, stop).await;
+        });
+        Ok(source)
+    }
+
+    /// Gives `viewer` the last frame at once and every later one, whatever capture it comes from.
+    pub fn attach(&self, viewer: &gst_app::AppSrc) -> Attached {
+        self.frames.attach(viewer)
+    }
+
+    /// Gives `viewer` this picture if no frame was ever captured; none can come in between. True if it did.
+    pub fn show_if_nothing(&self, viewer: &gst_app::AppSrc, sample: &gst::Sample) -> bool {
+        self.frames.show_if_nothing(viewer, sample)
+    }
+
+    /// Caps of the last frame.
+    pub fn caps(&self) -> Option<gst::Caps> {
+        self.frames.caps()
+    }
+
+    /// Says that somebody looks, until the answer is dropped.
+    pub fn look(&self) -> Looking {
+        self.looking.send_modify(|looking| *looking += 1);
+        Looking(self.looking.clone())
+    }
+
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.clone()
+    }
+
+    /// Shows another capture from now on: it is built first, and takes over with its first frame. The one before goes
+    /// on if that fails.
+    pub async fn switch(&self, spec: CaptureSpec) -> anyhow::Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let over = || anyhow!("the source is over");
+        self.switches.send(Switch { spec, answer }).map_err(|_| over())?;
+        answered.await.map_err(|_| over())?
+    }
+
+    /// Ends it, and waits until every thread of it is gone.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.gone.cancelled().await;
+    }
+}
+
+struct Switch {
+    spec: CaptureSpec,
+    answer: oneshot::Sender<anyhow::Result<()>>,
+}
+
+/// A capture that is being built.
+struct Attempt {
+    number: u64,
+    building: BoxFuture<'static, anyhow::Result<Capture>>,
+    /// What it reported while it started.
+    shows: bool,
+    lost: Option<String>,
+    switch: Option<Switching>,
+}
+
+/// What a switch keeps until its capture shows something.
+struct Switching {
+    request: Switch,
+    deadline: Instant,
+    started: Option<Capture>,
+}
+
+/// The task that owns the captures.
+struct Keeper {
+    spec: CaptureSpec,
+    frames: Frames,
+    report: mpsc::UnboundedSender<(u64, CaptureEvent)>,
+    events: mpsc::UnboundedReceiver<(u64, CaptureEvent)>,
+    /// Captures so far.
+    number: u64,
+    running: Option<(u64, Capture)>,
+    attempt: Option<Attempt>,
+    plan: Rebuilds,
+    looking: Arc<watch::Sender<usize>>,
+    health: watch::Sender<Health>,
+    rebuilt: u64,
+    /// Captures that are being closed: some take seconds.
+    closing: TaskTracker,
+}
+
+impl Keeper {
+    fn new(spec: CaptureSpec, limits: Limits, health: watch::Sender<Health>) -> Self {
+        let (report, events) = mpsc::unbounded_channel();
+        Self {
+            spec,
+            frames: Frames::default(),
+            report,
+            events,
+            number: 0,
+            running: None,
+            attempt: None,
+            plan: Rebuilds::new(limits),
+            looking: Arc::new(watch::channel(0).0),
+            health,
+            rebuilt: 0,
+            closing: TaskTracker::new(),
+        }
+    }
+
+    async fn start_first(&mut self) -> anyhow::Result<()> {
+        let (number, building) = self.build(self.spec.clone());
+        self.running = Some((number, building.await?));
+        Ok(())
+    }
+
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Switch>, stop: CancellationToken) {
+        let mut looking = self.looking.subscribe();
+        loop {
+            if self.plan.is_rebuilding() && *looking.borrow_and_update() == 0 {
+                self.end("it was lost while nobody looked".into());
+                break;
+            }
+            if let Some(reason) = self.take_step() {
+                self.end(reason);
+                break;
+            }
+            let due = self.deadline();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = looking.changed() => {}
+                Some((number, event)) = self.events.recv() => self.handle_event(number, event),
+                Some(request) = requests.recv() => self.handle_request(request),
+                result = built(&mut self.attempt) => self.handle_built(result),
+                () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => {
+                    self.give_up_switch_if_due();
+                }
+            }
+        }
+        self.close().await;
+    }
+
+    /// Does what the plan says is due; the reason if that is to end. A switch goes first.
+    fn take_step(&mut self) -> Option<String> {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.switch.is_some()) {
+            return None;
+        }
+        match self.plan.poll(Instant::now())? {
+            Step::Try => {
+                self.close_running();
+                let (number, building) = self.build(self.spec.clone());
+                self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: None });
+                None
+            }
+            Step::GiveUp(reason) => Some(reason),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.attempt.as_ref().and_then(|attempt| attempt.switch.as_ref()) {
+            Some(switching) => Some(switching.deadline),
+            None => self.plan.deadline(),
+        }
+    }
+
+    fn handle_event(&mut self, number: u64, event: CaptureEvent) {
+        tracing::debug!("capture {number} of {}: {event:?}", self.spec.description.common.name);
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) {
+            match event {
+                CaptureEvent::FirstFrame => attempt.shows = true,
+                CaptureEvent::Lost(reason) => attempt.lost = Some(reason),
+                CaptureEvent::CapsChanged(_) => {}
+            }
+            self.settle_switch();
+        } else if self.running.as_ref().is_some_and(|(running, _)| *running == number) {
+            match event {
+                // Of the first capture, everybody sees the first frame anyway.
+                CaptureEvent::FirstFrame if number > 1 => self.shows_again(),
+                CaptureEvent::FirstFrame | CaptureEvent::CapsChanged(_) => {}
+                CaptureEvent::Lost(reason) => self.lose(reason),
+            }
+        }
+    }
+
+    /// The building of the attempt came to an end.
+    fn handle_built(&mut self, result: anyhow::Result<Capture>) {
+        let Some(attempt) = &mut self.attempt else { return };
+        if let Some(switching) = &mut attempt.switch {
+            match result {
+                Ok(capture) => switching.started = Some(capture),
+                Err(error) => attempt.lost = Some(format!("{error:#}")),
+            }
+            self.settle_switch();
+            return;
+        }
+        let Attempt { number, shows, lost, .. } = self.attempt.take().expect("looked at above");
+        match result {
+            Ok(capture) => {
+                self.plan.handle_started(capture.tells_loss());
+                self.running = Some((number, capture));
+                if shows {
+                    self.shows_again();
+                }
+                if let Some(reason) = lost {
+                    self.lose(reason);
+                }
+            }
+            Err(error) => {
+                tracing::debug!("not yet: {error:#}");
+                self.plan.handle_refused(Instant::now(), format!("{error:#}"));
+            }
+        }
+    }
+
+    fn handle_request(&mut self, request: Switch) {
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.switch.is_none()) {
+            self.plan.handle_refused(Instant::now(), "another capture was asked for".into());
+            self.attempt = None;
+        }
+        self.refuse_switch("another switch came");
+        let (number, building) = self.build(request.spec.clone());
+        let switching = Switching { request, deadline: Instant::now() + SWITCH_LIMIT, started: None };
+        self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: Some(switching) });
+    }
+
+    /// Ends a switch whose capture shows something, or is lost.
+    fn settle_switch(&mut self) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let Some(switching) = &mut attempt.switch else { return };
+        if let Some(reason) = attempt.lost.take() {
+            self.refuse_switch(&reason);
+        } else if attempt.shows
+            && let Some(capture) = switching.started.take()
+        {
+            let attempt = self.attempt.take().expect("looked at above");
+            self.close_running();
+            self.running = Some((attempt.number, capture));
+            self.shows_again();
+            if let Some(Switching { request, .. }) = attempt.switch {
+                self.spec = request.spec;
+                let _ = request.answer.send(Ok(()));
+            }
+        }
+    }
+
+    fn give_up_switch_if_due(&mut self) {
+        let switching = self.attempt.as_ref().and_then(|attempt| attempt.switch.as_ref());
+        if switching.is_some_and(|switching| switching.deadline <= Instant::now()) {
+            self.refuse_switch(&format!("it shows nothing within {} s", SWITCH_LIMIT.as_secs()));
+        }
+    }
+
+    fn refuse_switch(&mut self, reason: &str) {
+        let switching = self.attempt.take_if(|attempt| attempt.switch.is_some()).and_then(|a| a.switch);
+        let Some(Switching { request, started, .. }) = switching else { return };
+        if let Some(capture) = started {
+            self.closing.spawn(capture.close());
+        }
+        let _ = request.answer.send(Err(anyhow!("{reason}")));
+    }
+
+    fn lose(&mut self, reason: String) {
+        self.close_running();
+        self.health.send_replace(Health::Stands(reason.clone()));
+        self.plan.handle_lost(Instant::now(), reason);
+    }
+
+    fn shows_again(&mut self) {
+        self.plan.handle_frame();
+        self.rebuilt += 1;
+        self.health.send_replace(Health::Rebuilt(self.rebuilt));
+    }
+
+    fn end(&self, reason: String) {
+        self.health.send_replace(Health::Over(reason));
+    }
+
+    fn build(&mut self, spec: CaptureSpec) -> (u64, BoxFuture<'static, anyhow::Result<Capture>>) {
+        self.number += 1;
+        let feed = Feed::new(self.frames.clone(), self.number, self.report.clone());
+        (self.number, Capture::start(spec, feed).boxed())
+    }
+
+    fn close_running(&mut self) {
+        if let Some((_, capture)) = self.running.take() {
+            self.closing.spawn(capture.close());
+        }
+    }
+
+    async fn close(mut self) {
+        self.refuse_switch("the source is over");
+        self.attempt = None;
+        self.close_running();
+        self.closing.close();
+        self.closing.wait().await;
+    }
+}
+
+/// What became of the attempt; waits for ever when there is none, or when it is built already.
+async fn built(attempt: &mut Option<Attempt>) -> anyhow::Result<Capture> {
+    match attempt {
+        Some(Attempt { switch: Some(Switching { started: Some(_), .. }), .. }) | None => {
+            std::future::pending().await
+        }
+        Some(attempt) => attempt.building.as_mut().await,
+    }
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,0 +1,261 @@
+use super::super::description::{CaptureDescription, Describes, Mode};
+use super::super::run;
+use super::*;
+use crate::protocol::params::Fps;
+use gst::prelude::*;
+use std::path::{Path, PathBuf};
+
+const MODE: Mode = Mode { width: 64, height: 48, fps: Fps { num: 30, den: 1 } };
+const LIMIT: Duration = Duration::from_secs(20);
+/// A budget that is spent while one waits for it.
+const SOON: Limits =
+    Limits { rebuilds: 3, time: Duration::from_millis(1500), between: Duration::from_millis(50) };
+
+fn spec(launch: &str) -> CaptureSpec {
+    crate::pipeline::init().unwrap();
+    let toml = format!("launch = \"\"\"{launch}\"\"\"");
+    let description = CaptureDescription::read("example", "example.toml", &toml).unwrap();
+    CaptureSpec { description, mode: MODE, state_dir: PathBuf::new() }
+}
+
+async fn start(launch: &str, limits: Limits) -> Source {
+    Source::start(spec(launch), limits).await.unwrap()
+}
+
+/// A picture of one colour, moving on.
+fn colour(argb: &str) -> String {
+    format!(
+        "videotestsrc is-live=true pattern=solid-color foreground-color={argb} ! video/x-raw,format=BGRx,width=64,height=48,framerate=30/1"
+    )
+}
+
+/// Waits until the source fares so.
+async fn until(source: &Source, fares: impl FnMut(&Health) -> bool) -> Health {
+    let mut health = source.health();
+    let health = tokio::time::timeout(LIMIT, health.wait_for(fares)).await;
+    health.expect("it comes in time").expect("the source is there").clone()
+}
+
+async fn over(source: &Source) -> String {
+    match until(source, |health| matches!(health, Health::Over(_))).await {
+        Health::Over(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A stream as far as its appsrc: what comes out is what a viewer sees.
+struct Viewer {
+    pipeline: gst::Pipeline,
+    source: gst_app::AppSrc,
+    sink: gst_app::AppSink,
+}
+
+impl Viewer {
+    fn new() -> Self {
+        let text = "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 leaky-type=downstream ! appsink name=sink sync=false";
+        let pipeline = run::parse(text).unwrap();
+        let source = run::element(pipeline.upcast_ref(), "source").unwrap().downcast().unwrap();
+        let sink = run::element(pipeline.upcast_ref(), "sink").unwrap().downcast().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        Self { pipeline, source, sink }
+    }
+
+    fn see(&self) -> gst::Sample {
+        self.sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("a frame comes")
+    }
+
+    /// Blue, green, red of the first pixel.
+    fn see_colour(&self) -> [u8; 3] {
+        let sample = self.see();
+        let pixels = sample.buffer().unwrap().map_readable().unwrap();
+        [pixels[0], pixels[1], pixels[2]]
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_viewer_gets_the_only_frame_there_ever_was() {
+    // Nobody looks at it, so it is not built again.
+    let source = start("videotestsrc num-buffers=1 ! video/x-raw,width=64,height=48", SOON).await;
+    over(&source).await;
+    for _ in 0..2 {
+        let viewer = Viewer::new();
+        let _attached = source.attach(&viewer.source);
+        let seen = viewer.see();
+        assert_eq!(seen.caps_owned(), source.caps());
+        assert!(seen.buffer().unwrap().pts().is_some(), "the viewer's clock stamps it");
+    }
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_stands_in_until_the_first_frame() {
+    let stand_in = {
+        gst::init().unwrap();
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Gray8, 8, 8).build().unwrap();
+        let buffer = gst::Buffer::with_size(info.size()).unwrap();
+        gst::Sample::builder().buffer(&buffer).caps(&info.to_caps().unwrap()).build()
+    };
+    // Nothing ever comes.
+    let silent = start("appsrc is-live=true ! video/x-raw", SOON).await;
+    let viewer = Viewer::new();
+    assert!(silent.show_if_nothing(&viewer.source, &stand_in));
+    assert_eq!(viewer.see().caps_owned(), stand_in.caps_owned());
+    assert_eq!(*silent.health().borrow(), Health::Runs);
+    silent.close().await;
+    let source = start("videotestsrc is-live=true ! video/x-raw,width=64", SOON).await;
+    let other = Viewer::new();
+    let _attached = source.attach(&other.source);
+    other.see();
+    assert!(!source.show_if_nothing(&viewer.source, &stand_in));
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_sees_frames_until_it_detaches() {
+    let text = "videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={fps}";
+    let source = start(text, SOON).await;
+    let (left, stays) = (Viewer::new(), Viewer::new());
+    let attached = source.attach(&left.source);
+    let _stays = source.attach(&stays.source);
+    for _ in 0..5 {
+        left.see();
+    }
+    drop(attached);
+    while left.sink.try_pull_sample(gst::ClockTime::from_mseconds(200)).is_some() {}
+    for _ in 0..5 {
+        stays.see();
+    }
+    assert!(
+        left.sink.try_pull_sample(gst::ClockTime::ZERO).is_none(),
+        "nothing came while the other saw five"
+    );
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_does_not_start_is_an_error() {
+    let Err(error) = Source::start(spec("filesrc location=/nonexistent ! rawvideoparse"), SOON).await else {
+        panic!("it started")
+    };
+    assert!(format!("{error:#}").contains("capture example does not start"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_ends_or_fails_again_and_again_is_built_as_often_while_it_shows_something() {
+    for fault in ["num-buffers=3 ! identity", "! identity error-after=3"] {
+        let (begin, end) = ("videotestsrc is-live=true", "! video/x-raw,width=64,height=48,framerate=30/1");
+        let source = start(&format!("{begin} {fault} {end}"), SOON).await;
+        let _looking = source.look();
+        let viewer = Viewer::new();
+        let _attached = source.attach(&viewer.source);
+        let enough = u64::from(SOON.rebuilds) + 2;
+        until(&source, |health| matches!(health, Health::Rebuilt(count) if *count >= enough)).await;
+        viewer.see();
+        source.close().await;
+    }
+}
+
+/// Shows the picture in a file over and over, for as long as the file is there. It always starts.
+fn picture(file: &Path) -> String {
+    format!(
+        "multifilesrc location={} loop=true ! rawvideoparse format=gray8 width=64 height=48 framerate=30/1 ! identity sync=true",
+        file.display()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_comes_back_shows_to_those_who_stayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture");
+    std::fs::write(&file, [7; 64 * 48]).unwrap();
+    let source = start(&picture(&file), Limits { rebuilds: 1000, ..SOON }).await;
+    let _looking = source.look();
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    let seen = || viewer.see().buffer().unwrap().map_readable().unwrap()[0];
+    assert_eq!(seen(), 7);
+    std::fs::remove_file(&file).unwrap();
+    until(&source, |health| matches!(health, Health::Stands(_))).await;
+    std::fs::write(&file, [9; 64 * 48]).unwrap();
+    until(&source, |health| *health == Health::Rebuilt(1)).await;
+    while seen() != 9 {}
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_comes_back_is_over_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("two seconds");
+    std::fs::write(&file, [7; 20 * 64 * 48]).unwrap();
+    let text = format!(
+        "filesrc location=\"{}\" ! rawvideoparse format=gray8 width=64 height=48 framerate=10/1 ! identity sync=true",
+        file.display()
+    );
+    let source = start(&text, SOON).await;
+    let _looking = source.look();
+    std::fs::remove_file(&file).unwrap();
+    let reason = over(&source).await;
+    assert!(reason.contains("Resource not found") && reason.contains("within 1.5 s"), "{reason}");
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_before_it_shows_anything_is_over_after_so_many_rebuilds() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture");
+    std::fs::write(&file, [7; 64 * 48]).unwrap();
+    let source = start(&picture(&file), SOON).await;
+    let _looking = source.look();
+    std::fs::remove_file(&file).unwrap();
+    let reason = over(&source).await;
+    assert!(reason.contains("3 times in a row"), "{reason}");
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_built_for_nobody() {
+    let source =
+        start("videotestsrc is-live=true num-buffers=2 ! video/x-raw,width=64,framerate=30/1", SOON).await;
+    let looking = source.look();
+    until(&source, |health| matches!(health, Health::Rebuilt(_))).await;
+    drop(looking);
+    assert!(over(&source).await.contains("nobody looked"));
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_takes_over_with_the_first_frame_and_a_bad_one_changes_nothing() {
+    const RED: [u8; 3] = [0, 0, 255];
+    const BLUE: [u8; 3] = [255, 0, 0];
+    let source = start(&colour("0xffff0000"), SOON).await;
+    let _looking = source.look();
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    assert_eq!(viewer.see_colour(), RED);
+    for bad in [
+        "filesrc location=/nonexistent ! rawvideoparse",
+        "videotestsrc ! identity error-after=1 ! video/x-raw,width=64",
+    ] {
+        source.switch(spec(bad)).await.unwrap_err();
+        assert_eq!(viewer.see_colour(), RED);
+    }
+    assert_eq!(*source.health().borrow(), Health::Runs, "nobody noticed");
+    source.switch(spec(&colour("0xff0000ff"))).await.unwrap();
+    let mut seen = vec![viewer.see_colour()];
+    while seen.last() != Some(&BLUE) {
+        seen.push(viewer.see_colour());
+        assert!(seen.len() < 1000, "{:?}", seen.last());
+    }
+    for _ in 0..5 {
+        assert_eq!(viewer.see_colour(), BLUE, "the old one is not seen again");
+    }
+    assert_eq!(*source.health().borrow(), Health::Rebuilt(1));
+    source.close().await;
+    source.switch(spec(&colour("0xff0000ff"))).await.unwrap_err();
+}

@@ -1,0 +1,215 @@
+//! The little of PipeWire's native protocol, version 3, that tells whether a node and the daemon are there: hello,
+//! registry, ping. Messages are a header of four words (object, opcode and size, sequence, descriptors) and one struct
+//! of values, each a size, a type and a body padded to 8 bytes; everything in the byte order of the machine.
+//! Source: PipeWire's documentation, "Native Protocol".
+
+/// Words from us, the watching client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Begins the conversation.
+    Hello,
+    /// The name that tools list this client under.
+    Name(&'a str),
+    /// Asks for every global there is, and for all news of them.
+    GetRegistry,
+    Pong {
+        id: i32,
+        seq: i32,
+    },
+}
+
+/// What the daemon said, as far as it matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Ping {
+        id: i32,
+        seq: i32,
+    },
+    /// The connection is of no use any more.
+    Error(String),
+    Global {
+        id: u32,
+    },
+    GlobalRemoved {
+        id: u32,
+    },
+    Other,
+}
+
+const VERSION: i32 = 3;
+const CORE: u32 = 0;
+const CLIENT: u32 = 1;
+/// The first number that is free for an object of ours.
+const REGISTRY: u32 = 2;
+
+const INT: u32 = 4;
+const STRING: u32 = 8;
+const STRUCT: u32 = 14;
+
+const HEADER: usize = 16;
+/// The size has 24 bits.
+const LONGEST: usize = 1 << 24;
+
+impl Request<'_> {
+    /// The whole message; `sequence` counts messages.
+    pub fn message(&self, sequence: u32) -> Vec<u8> {
+        let (object, opcode, values) = match self {
+            Self::Hello => (CORE, 1, int(VERSION)),
+            Self::Name(name) => {
+                let values = [int(1), string("application.name"), string(name)].concat();
+                (CLIENT, 2, pod(STRUCT, &values))
+            }
+            Self::Pong { id, seq } => (CORE, 3, [int(*id), int(*seq)].concat()),
+            Self::GetRegistry => (CORE, 5, [int(VERSION), int(REGISTRY as i32)].concat()),
+        };
+        let body = pod(STRUCT, &values);
+        let words = [object, opcode << 24 | body.len() as u32, sequence, 0];
+        [words.map(u32::to_ne_bytes).concat(), body].concat()
+    }
+}
+
+fn pod(kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut pod = [(body.len() as u32).to_ne_bytes(), kind.to_ne_bytes()].concat();
+    pod.extend_from_slice(body);
+    pod.resize(pod.len().next_multiple_of(8), 0);
+    pod
+}
+
+fn int(value: i32) -> Vec<u8> {
+    pod(INT, &value.to_ne_bytes())
+}
+
+fn string(text: &str) -> Vec<u8> {
+    pod(STRING, &[text.as_bytes(), &[0]].concat())
+}
+
+/// Cuts what arrives into messages.
+#[derive(Debug, Default)]
+pub struct Reader(Vec<u8>);
+
+impl Reader {
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The next message that is there as a whole. What makes no sense is [`Event::Other`].
+    pub fn poll(&mut self) -> Option<Event> {
+        let word = |at: usize| Some(u32::from_ne_bytes(*self.0.get(at..)?.first_chunk()?));
+        let (object, kind) = (word(0)?, word(4)?);
+        let (opcode, size) = (kind >> 24, kind as usize % LONGEST);
+        let body = self.0.get(HEADER..HEADER + size)?;
+        let event = event(object, opcode, body).unwrap_or(Event::Other);
+        self.0.drain(..HEADER + size);
+        Some(event)
+    }
+}
+
+fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
+    let (STRUCT, values, _) = split(body)? else { return None };
+    let mut values = Values(values);
+    match (object, opcode) {
+        (CORE, 2) => Some(Event::Ping { id: values.int()?, seq: values.int()? }),
+        (CORE, 3) => {
+            let (id, _, code) = (values.int()?, values.int()?, values.int()?);
+            let message = values.string()?;
+            // Of one object of many, the connection goes on.
+            (id == CORE as i32).then(|| Event::Error(format!("{message} ({code})")))
+        }
+        (REGISTRY, 0) => Some(Event::Global { id: values.int()? as u32 }),
+        (REGISTRY, 1) => Some(Event::GlobalRemoved { id: values.int()? as u32 }),
+        _ => None,
+    }
+}
+
+/// Type and body of the value in front, and what follows it.
+fn split(pods: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (size, rest) = pods.split_first_chunk()?;
+    let (kind, rest) = rest.split_first_chunk()?;
+    let size = u32::from_ne_bytes(*size) as usize;
+    let body = rest.get(..size)?;
+    Some((u32::from_ne_bytes(*kind), body, rest.get(size.next_multiple_of(8)..).unwrap_or_default()))
+}
+
+struct Values<'a>(&'a [u8]);
+
+impl Values<'_> {
+    fn int(&mut self) -> Option<i32> {
+        let (INT, body, rest) = split(self.0)? else { return None };
+        self.0 = rest;
+        Some(i32::from_ne_bytes(*body.first_chunk()?))
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let (STRING, body, rest) = split(self.0)? else { return None };
+        self.0 = rest;
+        Some(String::from_utf8_lossy(body).trim_end_matches('\0').to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn said(object: u32, opcode: u32, values: &[Vec<u8>]) -> Vec<u8> {
+        let body = pod(STRUCT, &values.concat());
+        [[object, opcode << 24 | body.len() as u32, 0, 0].map(u32::to_ne_bytes).concat(), body].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Vec<Event> {
+        let mut reader = Reader::default();
+        reader.handle_bytes(bytes);
+        std::iter::from_fn(|| reader.poll()).collect()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn requests_are_what_libpipewire_writes() {
+        let hello =
+            "00000000 18000001 01000000 00000000 10000000 0e000000 04000000 04000000 03000000 00000000";
+        assert_eq!(hex::encode(Request::Hello.message(1)), hello.replace(' ', ""));
+        let registry = "00000000 28000005 02000000 00000000 20000000 0e000000 \
+                        04000000 04000000 03000000 00000000 04000000 04000000 02000000 00000000";
+        assert_eq!(hex::encode(Request::GetRegistry.message(2)), registry.replace(' ', ""));
+    }
+
+    #[test]
+    fn what_matters_is_read_and_the_rest_is_passed_over() {
+        let story = [
+            said(CORE, 0, &[int(0), string("pipewire-0")]),
+            said(REGISTRY, 0, &[int(47), int(0o700), string("PipeWire:Interface:Node"), int(3)]),
+            said(CORE, 2, &[int(0), int(9)]),
+            said(CORE, 3, &[int(5), int(1), int(-2), string("no such thing")]),
+            said(REGISTRY, 1, &[int(47)]),
+            said(CORE, 3, &[int(0), int(1), int(-32), string("connection error")]),
+        ];
+        let meant = [
+            Event::Other,
+            Event::Global { id: 47 },
+            Event::Ping { id: 0, seq: 9 },
+            Event::Other,
+            Event::GlobalRemoved { id: 47 },
+            Event::Error("connection error (-32)".into()),
+        ];
+        assert_eq!(read(&story.concat()), meant);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_the_same_messages(cut in 0usize..200) {
+            let story = [said(REGISTRY, 0, &[int(1), string("a")]), said(REGISTRY, 1, &[int(1)])].concat();
+            let (mut reader, mut events) = (Reader::default(), Vec::new());
+            let cut = cut.min(story.len());
+            for piece in [&story[..cut], &story[cut..]] {
+                reader.handle_bytes(piece);
+                events.extend(std::iter::from_fn(|| reader.poll()));
+            }
+            prop_assert_eq!(events, read(&story));
+        }
+
+        #[test]
+        fn nothing_that_arrives_is_a_fault_of_ours(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            read(&bytes);
+        }
+    }
+}
