@@ -1,13 +1,50 @@
 //! Tells when something of PipeWire is gone. The element that reads from it does not: it falls silent, as it does on a
 //! desktop that is merely still, whether its compositor, the portal's backend or the daemon died.
 
-use crate::protocol::pipewire::{Event, Reader, Request};
+use crate::protocol::pipewire::{Event, Global, Reader, Request};
 use anyhow::Context;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// A daemon that lives answers in a millisecond.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// What of PipeWire is watched, besides the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The source of a stream.
+    Node(u32),
+    /// Who connects nodes with each other, WirePlumber for example; its object of defaults goes when it does.
+    SessionManager,
+}
+
+impl Watched {
+    fn is(self, global: &Global) -> bool {
+        match self {
+            Self::Node(id) => global.id == id,
+            Self::SessionManager => {
+                global.kind == "PipeWire:Interface:Metadata" && global.metadata.as_deref() == Some("default")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(id) => write!(f, "the node {id}"),
+            Self::SessionManager => f.write_str("its session manager"),
+        }
+    }
+}
 
 /// A connection of its own, which nothing flows through.
 pub struct Watch {
@@ -32,32 +69,47 @@ impl Watch {
         Ok(Self { stream, reader: Reader::default(), sent: 0 })
     }
 
-    /// Why `node`, or the daemon itself, is not there any more, once that is so.
-    pub async fn lost(mut self, node: Option<u32>) -> String {
-        match self.watch(node).await {
+    /// Why this, or the daemon itself, is not there any more, once that is so.
+    pub async fn lost(mut self, watched: Watched) -> String {
+        match self.watch(watched).await {
             Ok(reason) => reason,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => "PipeWire ended".into(),
-            Err(error) => format!("PipeWire does not answer: {error}"),
+            Err(error) => format!("PipeWire: {error}"),
         }
     }
 
-    async fn watch(&mut self, node: Option<u32>) -> std::io::Result<String> {
+    /// Whether this is there now.
+    pub async fn finds(mut self, watched: Watched) -> std::io::Result<bool> {
+        self.greet().await?;
+        loop {
+            match self.next().await? {
+                Event::Global(global) if watched.is(&global) => return Ok(true),
+                Event::Done => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
+    async fn watch(&mut self, watched: Watched) -> std::io::Result<String> {
+        let mut known = BTreeSet::new();
+        self.greet().await?;
+        loop {
+            match self.next().await? {
+                Event::Global(global) if watched.is(&global) => _ = known.insert(global.id),
+                Event::GlobalRemoved { id } if known.remove(&id) && known.is_empty() => {
+                    return Ok(format!("PipeWire lost {watched}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks for all there is.
+    async fn greet(&mut self) -> std::io::Result<()> {
         self.send(Request::Hello).await?;
         self.send(Request::Name("moonpipe")).await?;
         self.send(Request::GetRegistry).await?;
-        loop {
-            match self.next().await? {
-                Event::Ping { id, seq } => self.send(Request::Pong { id, seq }).await?,
-                Event::Error(error) => return Ok(format!("PipeWire: {error}")),
-                Event::GlobalRemoved { id } if Some(id) == node => {
-                    return Ok(format!("PipeWire's node {id} is gone"));
-                }
-                Event::Global { id } if Some(id) == node => {
-                    tracing::debug!("PipeWire's node {id} is watched");
-                }
-                Event::Global { .. } | Event::GlobalRemoved { .. } | Event::Other => {}
-            }
-        }
+        self.send(Request::Sync).await
     }
 
     async fn send(&mut self, request: Request<'_>) -> std::io::Result<()> {
@@ -77,20 +129,49 @@ impl Watch {
 
     /// Descriptors that come along are dropped by the system: nobody asks for them.
     async fn next(&mut self) -> std::io::Result<Event> {
+        loop {
+            match self.reader.poll() {
+                Some(Event::Ping { id, seq }) => self.send(Request::Pong { id, seq }).await?,
+                Some(Event::Error(error)) => return Err(std::io::Error::other(error)),
+                Some(event) => return Ok(event),
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    async fn fill(&mut self) -> std::io::Result<()> {
         let mut buffer = [0; 4096];
         loop {
-            if let Some(event) = self.reader.poll() {
-                return Ok(event);
-            }
             self.stream.readable().await?;
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(read) => self.reader.handle_bytes(&buffer[..read]),
+                Ok(read) => {
+                    self.reader.handle_bytes(&buffer[..read]);
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// What is missing of PipeWire that this process has seen before. Of what it never saw, nothing is known: in a sandbox,
+/// only the portal reaches it.
+pub async fn missing() -> Option<&'static str> {
+    static DAEMON_SEEN: AtomicBool = AtomicBool::new(false);
+    static MANAGER_SEEN: AtomicBool = AtomicBool::new(false);
+    let is_missing = |is_there: bool, seen: &AtomicBool| {
+        seen.fetch_or(is_there, Ordering::Relaxed);
+        !is_there && seen.load(Ordering::Relaxed)
+    };
+    let daemon = Watch::connect().await;
+    if is_missing(daemon.is_ok(), &DAEMON_SEEN) {
+        return Some("PipeWire does not run");
+    }
+    let manager = timeout(ANSWER_LIMIT, daemon.ok()?.finds(Watched::SessionManager)).await;
+    let is_there = matches!(manager, Ok(Ok(true)));
+    is_missing(is_there, &MANAGER_SEEN).then_some("PipeWire's session manager does not run")
 }
 
 /// Where the daemon listens, by the rules of its own clients.
@@ -122,26 +203,31 @@ mod tests {
         assert_eq!(path(&remote), Some("/tmp/socket".into()));
     }
 
+    /// What is left unread would make the end an error.
+    const GREETING: usize = 40 + 88 + 56 + 56;
+
     /// A daemon that hears the greeting, says `words`, and ends.
     async fn lost_after(words: &[&[u32]]) -> String {
         let (ours, mut daemon) = Blocking::pair().unwrap();
         let words: Vec<u8> = words.iter().flat_map(|w| w.iter().flat_map(|w| w.to_ne_bytes())).collect();
         let daemon = std::thread::spawn(move || {
-            let mut greeting = [0; 40];
+            let mut greeting = [0; GREETING];
             daemon.read_exact(&mut greeting).unwrap();
             daemon.write_all(&words).unwrap();
         });
-        let reason = Watch::on(ours.into()).unwrap().lost(Some(47)).await;
+        let reason = Watch::on(ours.into()).unwrap().lost(Watched::Node(47)).await;
         daemon.join().unwrap();
         reason
     }
 
     #[tokio::test]
     async fn the_end_of_the_node_and_of_the_daemon_are_told() {
-        // Header, struct, int: the registry takes a node away.
+        // Header, struct, int: the registry shows an object, of which no more is told, or takes it away.
+        let shown = |id| [2, 24, 0, 0, 16, 14, 4, 4, id, 0];
         let removed = |id| [2, 1 << 24 | 24, 0, 0, 16, 14, 4, 4, id, 0];
-        assert_eq!(lost_after(&[&removed(48), &removed(47)]).await, "PipeWire's node 47 is gone");
-        let reason = lost_after(&[&removed(48)]).await;
-        assert!(reason.starts_with("PipeWire "), "{reason}");
+        let all = [shown(47), shown(48), removed(48), removed(47)];
+        assert_eq!(lost_after(&all.each_ref().map(|w| &w[..])).await, "PipeWire lost the node 47");
+        let reason = lost_after(&[&shown(47), &removed(48)]).await;
+        assert!(reason.starts_with("PipeWire") && !reason.contains("node"), "{reason}");
     }
 }

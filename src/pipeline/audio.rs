@@ -1,15 +1,22 @@
-//! The stream of sound of one session: source, Opus, packets.
+//! The stream of sound of one session: a [`Source`] that ends in Opus, and what makes packets of that. They are two
+//! pipelines as those of the picture are, so that numbers and seals go on when the source is built again.
 
+use super::capture::Recipe;
 use super::description::{AudioDescription, SendDescription};
+use super::frames::Attached;
 use super::property;
+use super::rebuild::Limits;
 use super::run::{self, Gate, Runner, StreamEvent};
+use super::source::{Health, Looking, Source};
 use super::video::Sending;
 use crate::protocol::params::{AudioParams, SessionKey};
 use anyhow::Context;
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 /// What an [`AudioStream`] is built from.
 pub struct AudioSpec<'a> {
@@ -40,13 +47,29 @@ pub fn opus_kbps(params: &AudioParams) -> u32 {
     usual.min(MOST_OPUS_KBPS)
 }
 
+/// A session without sound goes on, so there is time.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A running stream. [`AudioStream::stop`] ends it with all its threads.
 pub struct AudioStream {
+    recipe: Recipe,
+    sound: OnceCell<Sound>,
+    events: mpsc::UnboundedSender<StreamEvent>,
+    /// Opus goes in here.
+    entry: gst_app::AppSrc,
     runner: Runner,
     packetizer: gst::Element,
     sender: gst::Element,
     gate: Gate,
     _socket: OwnedFd,
+}
+
+/// What sounds.
+struct Sound {
+    source: Source,
+    _looking: Looking,
+    _attached: Attached,
+    _reporting: AbortOnDropHandle<()>,
 }
 
 impl AudioStream {
@@ -59,10 +82,22 @@ impl AudioStream {
     ) -> anyhow::Result<AudioStream> {
         let p = &spec.params;
         let socket = spec.socket.try_clone_to_owned().context("the audio socket cannot be shared")?;
-        let source = audio.fill(p.channels, p.packet_ms, opus_kbps(p));
-        let text = format!("{source} ! audio/x-opus ! {}", send.common.launch);
+        let recipe = Recipe {
+            what: "audio",
+            name: audio.common.name.clone(),
+            launch: audio.fill(p.channels, p.packet_ms, opus_kbps(p)),
+            delivers: "audio/x-opus",
+            portal: None,
+        };
+        let text = format!(
+            "appsrc name=entry is-live=true format=time do-timestamp=true max-buffers=40 max-bytes=0 leaky-type=upstream \
+             ! {}",
+            send.common.launch
+        );
         let runner = Runner::new("audio", run::parse(&text)?);
-        runner.watch(run::into_channel(events, |event| event));
+        runner.watch(run::into_channel(events.clone(), |event| event));
+        let entry = run::element(runner.pipeline.upcast_ref(), "entry")?;
+        let entry = entry.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
         let packetizer = run::element(runner.pipeline.upcast_ref(), "packetizer")?;
         let sender = run::element(runner.pipeline.upcast_ref(), "sender")?;
         property::set_number(&packetizer, "packet-duration", p.packet_ms)?;
@@ -73,12 +108,24 @@ impl AudioStream {
         property::set_number(&sender, "fd", socket.as_raw_fd())?;
         property::set_number(&sender, "dscp", spec.sending.dscp)?;
         let gate = Gate::before(&packetizer);
-        Ok(Self { runner, packetizer, sender, gate, _socket: socket })
+        let sound = OnceCell::new();
+        Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate, _socket: socket })
     }
 
     /// Starts recording and encoding. Nothing leaves before [`Self::set_destination`].
     pub async fn start(&self) -> anyhow::Result<()> {
-        self.runner.start().await
+        self.runner.start().await?;
+        let limits = Limits { time: PATIENCE, ..Limits::default() };
+        let source = Source::start(self.recipe.clone(), limits).await?;
+        let sound = Sound {
+            _looking: source.look(),
+            _attached: source.attach(&self.entry),
+            _reporting: AbortOnDropHandle::new(tokio::spawn(report(source.health(), self.events.clone()))),
+            source,
+        };
+        // Started twice, the second goes.
+        let _ = self.sound.set(sound);
+        Ok(())
     }
 
     /// Sends to `peer` from now on, from `source` where the client used that address of ours.
@@ -96,7 +143,23 @@ impl AudioStream {
 
     /// Ends the stream; when it returns, every thread of the pipeline is gone.
     pub async fn stop(self) {
+        if let Some(sound) = self.sound.get() {
+            sound.source.close().await;
+        }
         self.runner.stop().await;
+    }
+}
+
+async fn report(mut health: watch::Receiver<Health>, events: mpsc::UnboundedSender<StreamEvent>) {
+    while health.changed().await.is_ok() {
+        let event = match &*health.borrow_and_update() {
+            Health::Runs => continue,
+            Health::Stands(reason) => StreamEvent::SourceLost(reason.clone()),
+            Health::Rebuilt(_) => StreamEvent::SourceBack,
+            Health::Over(reason) => StreamEvent::Failed(reason.clone()),
+        };
+        // The session may be over.
+        let _ = events.send(event);
     }
 }
 

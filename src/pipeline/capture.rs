@@ -3,10 +3,11 @@
 
 use super::description::{CaptureDescription, Mode};
 use super::frames::Frames;
+use super::launch;
 use super::run::{self, Runner, StreamEvent};
 use crate::desktop::portal::Screencast;
-use crate::desktop::watch::Watch;
-use anyhow::Context;
+use crate::desktop::watch::{self, Watch, Watched};
+use anyhow::{Context, bail};
 use gst::prelude::*;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a capture is started from.
+/// Which pictures are captured.
 #[derive(Clone, Debug)]
 pub struct CaptureSpec {
     pub description: CaptureDescription,
@@ -25,11 +26,45 @@ pub struct CaptureSpec {
     pub state_dir: PathBuf,
 }
 
+/// What a capture is started from.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Whose pipeline it is, for messages and thread names: `capture` or `audio`.
+    pub(super) what: &'static str,
+    /// Name of the description.
+    pub(super) name: String,
+    /// Filled, but for what only the portal knows.
+    pub(super) launch: String,
+    /// Caps of what it ends in.
+    pub(super) delivers: &'static str,
+    /// Where the restore token is kept, for one that needs the portal.
+    pub(super) portal: Option<PathBuf>,
+}
+
+impl From<CaptureSpec> for Recipe {
+    fn from(spec: CaptureSpec) -> Recipe {
+        let CaptureSpec { description, mode, state_dir } = spec;
+        Recipe {
+            what: "capture",
+            launch: description.fill(mode, None),
+            delivers: "video/x-raw",
+            portal: description.uses_portal().then_some(state_dir),
+            name: description.common.name,
+        }
+    }
+}
+
+impl Recipe {
+    fn reads_pipewire(&self) -> bool {
+        launch::elements(&self.launch).iter().any(|element| element.factory == "pipewiresrc")
+    }
+}
+
 /// What a capture reports.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum CaptureEvent {
     FirstFrame,
-    /// Raw video caps, the first ones too.
+    /// The first ones too.
     CapsChanged(gst::Caps),
     /// It is over, for this reason, and says nothing more. Close it and start another.
     Lost(String),
@@ -49,29 +84,29 @@ pub(super) struct Feed {
 pub(super) struct Capture {
     runner: Runner,
     screencast: Option<Screencast>,
-    watching: Option<AbortOnDropHandle<()>>,
+    watching: Vec<AbortOnDropHandle<()>>,
     /// The descriptor that the launch text names, kept open as long as the pipeline.
     _remote: Option<OwnedFd>,
 }
 
 impl Capture {
-    /// Asks the portal where the description needs it (the first time, a person has to agree), builds the pipeline and
+    /// Asks the portal where the recipe needs it (the first time, a person has to agree), builds the pipeline and
     /// starts it. `feed` hears of everything from then on.
-    pub async fn start(spec: CaptureSpec, feed: Feed) -> anyhow::Result<Capture> {
-        let name = spec.description.common.name.clone();
-        let mut capture = Self::build(spec, feed).await?;
+    pub async fn start(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
+        let Recipe { what, name, .. } = recipe.clone();
+        let mut capture = Self::build(recipe, feed).await?;
         match capture.runner.start().await {
             Ok(()) => Ok(capture),
             Err(error) => {
                 capture.release().await;
-                Err(error).with_context(|| format!("capture {name} does not start"))
+                Err(error).with_context(|| format!("{what} {name} does not start"))
             }
         }
     }
 
     /// Something else than its frames says when it is gone: one that shows nothing new is still.
     pub fn tells_loss(&self) -> bool {
-        self.watching.is_some()
+        !self.watching.is_empty()
     }
 
     /// Stops the pipeline, waits for its threads, and ends the portal session.
@@ -79,27 +114,34 @@ impl Capture {
         self.release().await;
     }
 
-    async fn build(spec: CaptureSpec, feed: Feed) -> anyhow::Result<Capture> {
-        let (mut screencast, mut remote, mut watching) = (None, None, None);
-        if spec.description.uses_portal() {
+    async fn build(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
+        let (mut screencast, mut remote, mut watching) = (None, None, Vec::new());
+        if recipe.reads_pipewire() {
+            if let Some(missing) = watch::missing().await {
+                // Before a portal is asked: one that has not noticed yet waits for the daemon and answers no more.
+                // And what nobody connects keeps the state change waiting.
+                bail!("{missing}");
+            }
+            watching.extend(watch_daemon(feed.clone()).await);
+        }
+        let mut text = recipe.launch;
+        if let Some(state_dir) = &recipe.portal {
             let closed = feed.clone();
-            let session = Screencast::open(&spec.state_dir, move || {
+            let session = Screencast::open(state_dir, move || {
                 closed.lose("the desktop ended the screencast".into());
             })
             .await?;
-            remote = Some(session.remote().await?);
-            watching = watch(&session, feed.clone()).await;
-            screencast = Some(session);
+            let fd = session.remote().await?;
+            let values = [("node", session.node().to_string()), ("fd", fd.as_raw_fd().to_string())];
+            text = launch::fill(&text, &values);
+            watching.extend(watch_node(&session, feed.clone()).await);
+            (remote, screencast) = (Some(fd), Some(session));
         }
-        let portal = screencast.as_ref().zip(remote.as_ref()).map(|(s, fd)| (s.node(), fd.as_raw_fd()));
-        let text = format!(
-            "{} ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false",
-            spec.description.fill(spec.mode, portal)
-        );
-        let runner = Runner::new("capture", run::parse(&text)?);
+        text += " ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false";
+        let runner = Runner::new(recipe.what, run::parse(&text)?);
         let joint = run::element(runner.pipeline.upcast_ref(), "joint")?;
         let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
-        joint.set_caps(Some(&gst::Caps::new_empty_simple("video/x-raw")));
+        joint.set_caps(Some(&gst::Caps::new_empty_simple(recipe.delivers)));
         take_frames(&joint, feed.clone());
         runner.watch(move |event| {
             if let StreamEvent::Failed(reason) = event {
@@ -110,7 +152,7 @@ impl Capture {
     }
 
     async fn release(&mut self) {
-        self.watching = None;
+        self.watching.clear();
         self.runner.stop().await;
         if let Some(screencast) = self.screencast.take() {
             screencast.close().await;
@@ -119,16 +161,30 @@ impl Capture {
 }
 
 /// Watches the screencast's node on a remote of its own: the pipeline does not notice when it goes.
-async fn watch(screencast: &Screencast, feed: Feed) -> Option<AbortOnDropHandle<()>> {
+async fn watch_node(screencast: &Screencast, feed: Feed) -> Option<AbortOnDropHandle<()>> {
     let node = screencast.node();
-    let watch = match screencast.remote().await.and_then(Watch::on) {
-        Ok(watch) => watch,
+    match screencast.remote().await.and_then(Watch::on) {
+        Ok(watch) => Some(watch_in_background(watch, Watched::Node(node), feed)),
         Err(error) => {
             tracing::warn!("nobody will tell when the screencast dies: {error:#}");
-            return None;
+            None
         }
-    };
-    Some(AbortOnDropHandle::new(tokio::spawn(async move { feed.lose(watch.lost(Some(node)).await) })))
+    }
+}
+
+/// Watches the daemon and what connects its nodes, which a portal's remote does not show.
+async fn watch_daemon(feed: Feed) -> Option<AbortOnDropHandle<()>> {
+    match Watch::connect().await {
+        Ok(watch) => Some(watch_in_background(watch, Watched::SessionManager, feed)),
+        Err(error) => {
+            tracing::debug!("PipeWire's daemon is out of reach: {error:#}");
+            None
+        }
+    }
+}
+
+fn watch_in_background(watch: Watch, watched: Watched, feed: Feed) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move { feed.lose(watch.lost(watched).await) }))
 }
 
 impl Feed {
@@ -183,6 +239,9 @@ fn captured(sink: &gst_app::AppSink, sample: &gst::Sample) -> Option<gst::ClockT
 /// PipeWire changes a node's size without new caps; such a buffer must not be shown.
 fn size_fault(sample: &gst::Sample) -> Option<String> {
     let (buffer, caps) = (sample.buffer()?, sample.caps()?);
+    if !caps.structure(0)?.has_name("video/x-raw") {
+        return None;
+    }
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
     if buffer.meta::<gst_video::VideoMeta>().is_some() || buffer.size() == info.size() {
         return None;

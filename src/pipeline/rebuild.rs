@@ -1,7 +1,8 @@
 //! When a lost source is built again, and when that is given up. Decides only: [`super::source`] brings the time and
 //! does the building.
 //!
-//! One rebuild is: a try every half second until a capture starts, and then its first frame. It may take 40 s. A
+//! One rebuild is: a try every half second until a capture starts, and then its first frame. The first one waits as
+//! long, because what died takes others with it, and who is asked too early answers wrongly or not at all. It may take 40 s. A
 //! capture that is lost before it showed anything begins the next rebuild; a frame forgets all of them.
 
 use std::time::Duration;
@@ -14,13 +15,20 @@ pub struct Limits {
     pub rebuilds: u32,
     /// For each.
     pub time: Duration,
-    /// From the begin of one try to the next.
+    /// From the loss to the first try, and from the begin of one to the next.
     pub between: Duration,
+    /// For one try to start a capture.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rebuilds: 5, time: Duration::from_secs(40), between: Duration::from_millis(500) }
+        Self {
+            rebuilds: 5,
+            time: Duration::from_secs(40),
+            between: Duration::from_millis(500),
+            patience: Duration::from_secs(15),
+        }
     }
 }
 
@@ -79,14 +87,15 @@ impl Rebuilds {
             return;
         }
         self.in_a_row += 1;
-        self.pause(now, now + self.limits.time);
+        self.state = State::Pauses { until: now + self.limits.between, deadline: now + self.limits.time };
     }
 
     /// The try that was asked for failed.
     pub fn handle_refused(&mut self, now: Instant, reason: String) {
         self.reason = reason;
         if let State::Tries { deadline } = self.state {
-            self.pause(now, deadline);
+            let due = self.tried.map_or(now, |tried| tried + self.limits.between);
+            self.state = State::Pauses { until: due.max(now), deadline };
         }
     }
 
@@ -108,6 +117,11 @@ impl Rebuilds {
         self.state != State::Shows
     }
 
+    /// What went wrong last.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     pub fn poll(&mut self, now: Instant) -> Option<Step> {
         match self.state {
             State::Spent => Some(Step::GiveUp(self.spent())),
@@ -118,10 +132,7 @@ impl Rebuilds {
             State::Waits { deadline } if now >= deadline => {
                 let seconds = self.limits.time.as_secs_f32();
                 self.handle_lost(now, format!("it was started again and showed nothing for {seconds} s"));
-                Some(match self.state {
-                    State::Spent => Step::GiveUp(self.spent()),
-                    _ => self.try_now(now),
-                })
+                (self.state == State::Spent).then(|| Step::GiveUp(self.spent()))
             }
             State::Pauses { until, .. } if now >= until => Some(self.try_now(now)),
             _ => None,
@@ -146,11 +157,6 @@ impl Rebuilds {
         Step::Try
     }
 
-    fn pause(&mut self, now: Instant, deadline: Instant) {
-        let due = self.tried.map_or(now, |tried| tried + self.limits.between);
-        self.state = State::Pauses { until: due.max(now), deadline };
-    }
-
     fn spent(&self) -> String {
         format!("{}; it was started {} times in a row and showed nothing", self.reason, self.limits.rebuilds)
     }
@@ -161,19 +167,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits =
-        Limits { rebuilds: 5, time: Duration::from_secs(40), between: Duration::from_millis(500) };
+    const LIMITS: Limits = Limits {
+        rebuilds: 5,
+        time: Duration::from_secs(40),
+        between: Duration::from_millis(500),
+        patience: Duration::from_secs(15),
+    };
 
     fn gives_up(step: Option<Step>) -> bool {
         matches!(step, Some(Step::GiveUp(_)))
     }
 
     #[test]
-    fn the_first_try_comes_at_once_and_the_next_half_a_second_after_it_began() {
-        let (mut plan, begin) = (Rebuilds::new(LIMITS), Instant::now());
-        assert_eq!((plan.poll(begin), plan.deadline()), (None, None));
-        plan.handle_lost(begin, "gone".into());
-        assert_eq!(plan.deadline(), Some(begin));
+    fn the_first_try_comes_half_a_second_after_the_loss_and_the_next_as_long_after_it_began() {
+        let (mut plan, lost) = (Rebuilds::new(LIMITS), Instant::now());
+        assert_eq!((plan.poll(lost), plan.deadline()), (None, None));
+        plan.handle_lost(lost, "gone".into());
+        let begin = lost + LIMITS.between;
+        assert_eq!((plan.poll(lost), plan.deadline()), (None, Some(begin)));
         assert_eq!(plan.poll(begin), Some(Step::Try));
         assert_eq!(plan.poll(begin), None, "one at a time");
         let refused = begin + Duration::from_millis(100);
@@ -191,7 +202,7 @@ mod tests {
         for within_a_try in [true, false] {
             let (mut plan, begin) = (Rebuilds::new(LIMITS), Instant::now());
             plan.handle_lost(begin, "gone".into());
-            plan.poll(begin);
+            assert_eq!(plan.poll(begin + LIMITS.between), Some(Step::Try));
             if !within_a_try {
                 plan.handle_refused(begin + LIMITS.time - Duration::from_millis(1), "no bus".into());
                 assert_eq!(plan.poll(begin + LIMITS.time - Duration::from_millis(1)), Some(Step::Try));
@@ -232,19 +243,20 @@ mod tests {
         let (mut plan, begin) = (Rebuilds::new(LIMITS), Instant::now());
         plan.handle_lost(begin, "gone".into());
         for rebuild in 1..=5 {
-            let now = begin + (rebuild - 1) * LIMITS.time;
-            assert_eq!(plan.poll(now), Some(Step::Try));
+            let begun = begin + (rebuild - 1) * LIMITS.time;
+            assert_eq!(plan.poll(begun + LIMITS.between), Some(Step::Try));
             plan.handle_started(false);
-            assert_eq!(plan.deadline(), Some(begin + rebuild * LIMITS.time));
+            let deadline = begin + rebuild * LIMITS.time;
+            assert_eq!(plan.deadline(), Some(deadline));
+            assert_eq!(gives_up(plan.poll(deadline)), rebuild == 5);
         }
-        assert!(gives_up(plan.poll(begin + 5 * LIMITS.time)));
     }
 
     #[test]
     fn a_capture_that_tells_its_own_loss_may_be_still() {
         let (mut plan, begin) = (Rebuilds::new(LIMITS), Instant::now());
         plan.handle_lost(begin, "gone".into());
-        plan.poll(begin);
+        plan.poll(begin + LIMITS.between);
         plan.handle_started(true);
         assert_eq!((plan.deadline(), plan.poll(begin + 100 * LIMITS.time)), (None, None));
     }

@@ -60,6 +60,10 @@ fn route_log() {
 pub enum StreamEvent {
     /// The pipeline stopped for this reason.
     Failed(String),
+    /// The source is lost for this reason, and built again.
+    SourceLost(String),
+    /// It is there again.
+    SourceBack,
     /// Nobody listens at the destination any more.
     PeerGone,
     /// A frame was dropped on its way to the wire, which only a key frame makes good.

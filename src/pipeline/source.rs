@@ -1,7 +1,7 @@
 //! What streams look at: one capture after the other. A lost one is built again while its last picture stays; when the
 //! budget for that is spent ([`super::rebuild`]), the source is over.
 
-use super::capture::{Capture, CaptureEvent, CaptureSpec, Feed};
+use super::capture::{Capture, CaptureEvent, Feed, Recipe};
 use super::frames::{Attached, Frames};
 use super::rebuild::{Limits, Rebuilds, Step};
 use anyhow::anyhow;
@@ -24,7 +24,7 @@ pub enum Health {
     Runs,
     /// The capture is lost, for this reason: the last picture stays while another is built.
     Stands(String),
-    /// Another capture shows something, for the so manieth time.
+    /// Another capture shows something; how often that happened.
     Rebuilt(u64),
     /// It does not come back, for this reason.
     Over(String),
@@ -53,11 +53,11 @@ impl Drop for Looking {
 
 impl Source {
     /// Starts the first capture; one that does not start is an error.
-    pub async fn start(spec: CaptureSpec, limits: Limits) -> anyhow::Result<Source> {
+    pub async fn start(recipe: impl Into<Recipe>, limits: Limits) -> anyhow::Result<Source> {
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let (health, healthy) = watch::channel(Health::Runs);
         let (switches, requests) = mpsc::unbounded_channel();
-        let mut keeper = Keeper::new(spec, limits, health);
+        let mut keeper = Keeper::new(recipe.into(), limits, health);
         keeper.start_first().await?;
         let source = Self {
             frames: keeper.frames.clone(),
@@ -103,10 +103,10 @@ impl Source {
 
     /// Shows another capture from now on: it is built first, and takes over with its first frame. The one before goes
     /// on if that fails.
-    pub async fn switch(&self, spec: CaptureSpec) -> anyhow::Result<()> {
+    pub async fn switch(&self, recipe: impl Into<Recipe>) -> anyhow::Result<()> {
         let (answer, answered) = oneshot::channel();
         let over = || anyhow!("the source is over");
-        self.switches.send(Switch { spec, answer }).map_err(|_| over())?;
+        self.switches.send(Switch { recipe: recipe.into(), answer }).map_err(|_| over())?;
         answered.await.map_err(|_| over())?
     }
 
@@ -118,14 +118,16 @@ impl Source {
 }
 
 struct Switch {
-    spec: CaptureSpec,
+    recipe: Recipe,
     answer: oneshot::Sender<anyhow::Result<()>>,
 }
+
+type Building = BoxFuture<'static, anyhow::Result<Capture>>;
 
 /// A capture that is being built.
 struct Attempt {
     number: u64,
-    building: BoxFuture<'static, anyhow::Result<Capture>>,
+    building: Building,
     /// What it reported while it started.
     shows: bool,
     lost: Option<String>,
@@ -141,7 +143,9 @@ struct Switching {
 
 /// The task that owns the captures.
 struct Keeper {
-    spec: CaptureSpec,
+    recipe: Recipe,
+    /// Longest that a try may take.
+    patience: Duration,
     frames: Frames,
     report: mpsc::UnboundedSender<(u64, CaptureEvent)>,
     events: mpsc::UnboundedReceiver<(u64, CaptureEvent)>,
@@ -158,10 +162,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(spec: CaptureSpec, limits: Limits, health: watch::Sender<Health>) -> Self {
+    fn new(recipe: Recipe, limits: Limits, health: watch::Sender<Health>) -> Self {
         let (report, events) = mpsc::unbounded_channel();
         Self {
-            spec,
+            recipe,
+            patience: limits.patience,
             frames: Frames::default(),
             report,
             events,
@@ -177,7 +182,7 @@ impl Keeper {
     }
 
     async fn start_first(&mut self) -> anyhow::Result<()> {
-        let (number, building) = self.build(self.spec.clone());
+        let (number, building) = self.build(self.recipe.clone());
         self.running = Some((number, building.await?));
         Ok(())
     }
@@ -186,7 +191,7 @@ impl Keeper {
         let mut looking = self.looking.subscribe();
         loop {
             if self.plan.is_rebuilding() && *looking.borrow_and_update() == 0 {
-                self.end("it was lost while nobody looked".into());
+                self.end(format!("{}, and nobody looked", self.plan.reason()));
                 break;
             }
             if let Some(reason) = self.take_step() {
@@ -216,7 +221,8 @@ impl Keeper {
         match self.plan.poll(Instant::now())? {
             Step::Try => {
                 self.close_running();
-                let (number, building) = self.build(self.spec.clone());
+                let (number, building) = self.build(self.recipe.clone());
+                let building = in_time(self.patience, building);
                 self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: None });
                 None
             }
@@ -232,7 +238,7 @@ impl Keeper {
     }
 
     fn handle_event(&mut self, number: u64, event: CaptureEvent) {
-        tracing::debug!("capture {number} of {}: {event:?}", self.spec.description.common.name);
+        tracing::debug!("capture {number} of {}: {event:?}", self.recipe.name);
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) {
             match event {
                 CaptureEvent::FirstFrame => attempt.shows = true,
@@ -286,7 +292,7 @@ impl Keeper {
             self.attempt = None;
         }
         self.refuse_switch("another switch came");
-        let (number, building) = self.build(request.spec.clone());
+        let (number, building) = self.build(request.recipe.clone());
         let switching = Switching { request, deadline: Instant::now() + SWITCH_LIMIT, started: None };
         self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: Some(switching) });
     }
@@ -305,7 +311,7 @@ impl Keeper {
             self.running = Some((attempt.number, capture));
             self.shows_again();
             if let Some(Switching { request, .. }) = attempt.switch {
-                self.spec = request.spec;
+                self.recipe = request.recipe;
                 let _ = request.answer.send(Ok(()));
             }
         }
@@ -343,10 +349,10 @@ impl Keeper {
         self.health.send_replace(Health::Over(reason));
     }
 
-    fn build(&mut self, spec: CaptureSpec) -> (u64, BoxFuture<'static, anyhow::Result<Capture>>) {
+    fn build(&mut self, recipe: Recipe) -> (u64, Building) {
         self.number += 1;
         let feed = Feed::new(self.frames.clone(), self.number, self.report.clone());
-        (self.number, Capture::start(spec, feed).boxed())
+        (self.number, Capture::start(recipe, feed).boxed())
     }
 
     fn close_running(&mut self) {
@@ -362,6 +368,12 @@ impl Keeper {
         self.closing.close();
         self.closing.wait().await;
     }
+}
+
+/// A portal that died while it was asked never answers.
+fn in_time(limit: Duration, building: Building) -> Building {
+    let late = move |_| Err(anyhow!("it does not start within {} s", limit.as_secs_f32()));
+    tokio::time::timeout(limit, building).map(move |built| built.unwrap_or_else(late)).boxed()
 }
 
 /// What became of the attempt; waits for ever when there is none, or when it is built already.

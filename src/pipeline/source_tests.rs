@@ -1,3 +1,4 @@
+use super::super::capture::CaptureSpec;
 use super::super::description::{CaptureDescription, Describes, Mode};
 use super::super::run;
 use super::*;
@@ -8,8 +9,12 @@ use std::path::{Path, PathBuf};
 const MODE: Mode = Mode { width: 64, height: 48, fps: Fps { num: 30, den: 1 } };
 const LIMIT: Duration = Duration::from_secs(20);
 /// A budget that is spent while one waits for it.
-const SOON: Limits =
-    Limits { rebuilds: 3, time: Duration::from_millis(1500), between: Duration::from_millis(50) };
+const SOON: Limits = Limits {
+    rebuilds: 3,
+    time: Duration::from_millis(1500),
+    between: Duration::from_millis(50),
+    patience: LIMIT,
+};
 
 fn spec(launch: &str) -> CaptureSpec {
     crate::pipeline::init().unwrap();

@@ -104,6 +104,7 @@ impl VideoStream {
         set_sender(&sender, &spec.sending, socket.as_fd())?;
         property::set_number(&sender, "bitrate", spec.params.total_kbps)?;
         divert_key_requests(&packetizer, key_frame_needed);
+        keep_format(&find("settled")?);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
         let gate = Gate::before(&packetizer);
         let place = Place {
@@ -223,7 +224,7 @@ fn pipeline_text(send: &SendDescription, spec: &VideoSpec<'_>) -> String {
     format!(
         "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 max-bytes=0 leaky-type=downstream \
          ! videoconvertscale add-borders=true n-threads=2 \
-         ! video/x-raw,format=(string){{NV12,I420}},width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=(string){color} \
+         ! capsfilter name=settled caps=\"video/x-raw,format=(string){{NV12,I420}},width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=(string){color}\" \
          ! framepacer name=pacer ! capsfilter name=paced caps=video/x-raw,framerate={fps} \
          capsfilter name=coded caps={caps} ! {send}",
         width = p.width,
@@ -335,6 +336,35 @@ fn divert_key_requests(packetizer: &gst::Element, events: mpsc::UnboundedSender<
     });
 }
 
+/// Pictures leave `filter` as the first one does: an encoder that is told of another format begins anew, though the
+/// source may change to whatever it likes. Another encoder chooses anew.
+fn keep_format(filter: &gst::Element) {
+    const KEPT: [&str; 6] = ["format", "width", "height", "pixel-aspect-ratio", "colorimetry", "chroma-site"];
+    let pad = filter.static_pad("src").expect("a filter has a source pad");
+    let free: gst::Caps = filter.property("caps");
+    let weak = filter.downgrade();
+    pad.add_probe(gst::PadProbeType::EVENT_BOTH, move |_, info| {
+        let (Some(event), Some(filter)) = (info.event(), weak.upgrade()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        match event.view() {
+            gst::EventView::Caps(caps) => {
+                let mut kept = caps.caps_owned();
+                if let Some(structure) = kept.make_mut().structure_mut(0) {
+                    let others = structure.fields().filter(|name| !KEPT.contains(&name.as_str()));
+                    let others: Vec<gst::glib::GString> = others.map(|name| name.to_owned()).collect();
+                    others.iter().for_each(|name| structure.remove_field(name));
+                }
+                filter.set_property("caps", &kept);
+            }
+            // Something else is linked behind it.
+            gst::EventView::Reconfigure(_) => filter.set_property("caps", &free),
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// One warning for each size that is captured and not the client's.
 fn warn_of_other_sizes(source: &gst_app::AppSrc, width: u32, height: u32) {
     let pad = source.static_pad("src").expect("appsrc has a source pad");
@@ -359,4 +389,45 @@ fn warn_of_other_sizes(source: &gst_app::AppSrc, width: u32, height: u32) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_may_change_its_format_and_size_and_the_encoder_sees_the_first() {
+        gst::init().unwrap();
+        let text = "appsrc name=source is-live=true format=time do-timestamp=true ! videoconvertscale add-borders=true \
+                    ! capsfilter name=settled caps=\"video/x-raw,format=(string){NV12,I420},width=64,height=48,pixel-aspect-ratio=1/1,colorimetry=bt709\" \
+                    ! appsink name=sink sync=false";
+        let pipeline = run::parse(text).unwrap();
+        let find = |name| run::element(pipeline.upcast_ref(), name).unwrap();
+        let source = find("source").downcast::<gst_app::AppSrc>().unwrap();
+        let sink = find("sink").downcast::<gst_app::AppSink>().unwrap();
+        keep_format(&find("settled"));
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let mut first = None;
+        let sources = [
+            "video/x-raw,format=NV12,width=64,height=48,framerate=60/1,chroma-site=mpeg2",
+            "video/x-raw,format=BGRx,width=128,height=96,framerate=0/1",
+            "video/x-raw,format=I420,width=63,height=47,framerate=0/1,chroma-site=jpeg",
+            "video/x-raw,format=I420,width=64,height=48,framerate=30/1,pixel-aspect-ratio=2/1",
+            "video/x-raw,format=RGB16,width=33,height=101,framerate=0/1",
+            "video/x-raw,format=GRAY8,width=1,height=1,framerate=0/1",
+            "video/x-raw,format=Y444_10LE,width=640,height=48,framerate=0/1,colorimetry=bt2020",
+        ];
+        for caps in sources {
+            let caps: gst::Caps = caps.parse().unwrap();
+            let info = gst_video::VideoInfo::from_caps(&caps).unwrap();
+            let buffer = gst::Buffer::with_size(info.size()).unwrap();
+            source.push_sample(&gst::Sample::builder().buffer(&buffer).caps(&caps).build()).unwrap();
+            let seen = sink.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("it is converted");
+            let seen = seen.caps().unwrap().structure(0).unwrap();
+            let kept = ["format", "width", "height", "pixel-aspect-ratio", "colorimetry", "chroma-site"]
+                .map(|name| seen.value(name).ok().map(|value| format!("{value:?}")));
+            assert_eq!(*first.get_or_insert(kept.clone()), kept, "from {caps}");
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
 }

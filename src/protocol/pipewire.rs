@@ -12,6 +12,8 @@ pub enum Request<'a> {
     Name(&'a str),
     /// Asks for every global there is, and for all news of them.
     GetRegistry,
+    /// Is answered by [`Event::Done`] when all that was asked before is answered.
+    Sync,
     Pong {
         id: i32,
         seq: i32,
@@ -21,19 +23,28 @@ pub enum Request<'a> {
 /// What the daemon said, as far as it matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    Done,
     Ping {
         id: i32,
         seq: i32,
     },
     /// The connection is of no use any more.
     Error(String),
-    Global {
-        id: u32,
-    },
+    Global(Global),
     GlobalRemoved {
         id: u32,
     },
     Other,
+}
+
+/// Something that PipeWire has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Global {
+    pub id: u32,
+    /// `PipeWire:Interface:Node`, for example.
+    pub kind: String,
+    /// `metadata.name` among its properties.
+    pub metadata: Option<String>,
 }
 
 const VERSION: i32 = 3;
@@ -45,6 +56,9 @@ const REGISTRY: u32 = 2;
 const INT: u32 = 4;
 const STRING: u32 = 8;
 const STRUCT: u32 = 14;
+
+/// Tells our question from others.
+const SYNC: i32 = 0x6d70;
 
 const HEADER: usize = 16;
 /// The size has 24 bits.
@@ -59,6 +73,7 @@ impl Request<'_> {
                 let values = [int(1), string("application.name"), string(name)].concat();
                 (CLIENT, 2, pod(STRUCT, &values))
             }
+            Self::Sync => (CORE, 2, [int(CORE as i32), int(SYNC)].concat()),
             Self::Pong { id, seq } => (CORE, 3, [int(*id), int(*seq)].concat()),
             Self::GetRegistry => (CORE, 5, [int(VERSION), int(REGISTRY as i32)].concat()),
         };
@@ -108,6 +123,8 @@ fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
     let (STRUCT, values, _) = split(body)? else { return None };
     let mut values = Values(values);
     match (object, opcode) {
+        // The daemon also says that it is done with the greeting.
+        (CORE, 1) => (values.int()? == CORE as i32 && values.int()? == SYNC).then_some(Event::Done),
         (CORE, 2) => Some(Event::Ping { id: values.int()?, seq: values.int()? }),
         (CORE, 3) => {
             let (id, _, code) = (values.int()?, values.int()?, values.int()?);
@@ -115,7 +132,12 @@ fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
             // Of one object of many, the connection goes on.
             (id == CORE as i32).then(|| Event::Error(format!("{message} ({code})")))
         }
-        (REGISTRY, 0) => Some(Event::Global { id: values.int()? as u32 }),
+        (REGISTRY, 0) => {
+            let (id, _permissions) = (values.int()? as u32, values.int());
+            let (kind, _version) = (values.string().unwrap_or_default(), values.int());
+            let metadata = values.structure().and_then(|mut properties| properties.find("metadata.name"));
+            Some(Event::Global(Global { id, kind, metadata }))
+        }
         (REGISTRY, 1) => Some(Event::GlobalRemoved { id: values.int()? as u32 }),
         _ => None,
     }
@@ -132,7 +154,7 @@ fn split(pods: &[u8]) -> Option<(u32, &[u8], &[u8])> {
 
 struct Values<'a>(&'a [u8]);
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     fn int(&mut self) -> Option<i32> {
         let (INT, body, rest) = split(self.0)? else { return None };
         self.0 = rest;
@@ -144,6 +166,23 @@ impl Values<'_> {
         self.0 = rest;
         Some(String::from_utf8_lossy(body).trim_end_matches('\0').to_owned())
     }
+
+    fn structure(&mut self) -> Option<Values<'a>> {
+        let (STRUCT, body, rest) = split(self.0)? else { return None };
+        self.0 = rest;
+        Some(Values(body))
+    }
+
+    /// In a count and so many pairs of name and value.
+    fn find(&mut self, name: &str) -> Option<String> {
+        for _ in 0..self.int()? {
+            let (key, value) = (self.string()?, self.string()?);
+            if key == name {
+                return Some(value);
+            }
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +193,16 @@ mod tests {
     fn said(object: u32, opcode: u32, values: &[Vec<u8>]) -> Vec<u8> {
         let body = pod(STRUCT, &values.concat());
         [[object, opcode << 24 | body.len() as u32, 0, 0].map(u32::to_ne_bytes).concat(), body].concat()
+    }
+
+    const METADATA: &str = "PipeWire:Interface:Metadata";
+
+    fn global(id: i32, kind: &str, properties: &[(&str, &str)]) -> Vec<Vec<u8>> {
+        let mut values = int(properties.len() as i32);
+        for (key, value) in properties {
+            values.extend([string(key), string(value)].concat());
+        }
+        vec![int(id), int(0o700), string(kind), int(3), pod(STRUCT, &values)]
     }
 
     fn read(bytes: &[u8]) -> Vec<Event> {
@@ -177,7 +226,14 @@ mod tests {
     fn what_matters_is_read_and_the_rest_is_passed_over() {
         let story = [
             said(CORE, 0, &[int(0), string("pipewire-0")]),
-            said(REGISTRY, 0, &[int(47), int(0o700), string("PipeWire:Interface:Node"), int(3)]),
+            said(REGISTRY, 0, &global(47, "PipeWire:Interface:Node", &[("node.name", "desktop")])),
+            said(
+                REGISTRY,
+                0,
+                &global(31, METADATA, &[("object.serial", "31"), ("metadata.name", "default")]),
+            ),
+            said(CORE, 1, &[int(0), int(1)]),
+            said(CORE, 1, &[int(0), int(SYNC)]),
             said(CORE, 2, &[int(0), int(9)]),
             said(CORE, 3, &[int(5), int(1), int(-2), string("no such thing")]),
             said(REGISTRY, 1, &[int(47)]),
@@ -185,7 +241,10 @@ mod tests {
         ];
         let meant = [
             Event::Other,
-            Event::Global { id: 47 },
+            Event::Global(Global { id: 47, kind: "PipeWire:Interface:Node".into(), metadata: None }),
+            Event::Global(Global { id: 31, kind: METADATA.into(), metadata: Some("default".into()) }),
+            Event::Other,
+            Event::Done,
             Event::Ping { id: 0, seq: 9 },
             Event::Other,
             Event::GlobalRemoved { id: 47 },

@@ -30,7 +30,9 @@ pub struct View {
 
 impl View {
     fn of(source: Arc<Source>, own: bool) -> View {
-        let (health, looking) = (source.health(), source.look());
+        let (mut health, looking) = (source.health(), source.look());
+        // What others saw is no news.
+        health.mark_unchanged();
         View { source, health, own, _looking: looking }
     }
 

@@ -161,6 +161,7 @@ impl<'a> Play<'a> {
                 tracing::warn!(session = %self.player.id, "{change}");
                 self.keys.handle_reason(Reason::EncoderReset);
             }
+            StreamEvent::SourceLost(_) | StreamEvent::SourceBack => {}
         }
         None
     }
@@ -171,6 +172,8 @@ impl<'a> Play<'a> {
             // A picture without sound is better than none.
             StreamEvent::Failed(reason) => tracing::warn!(%session, "no more sound: {reason}"),
             StreamEvent::PeerGone => tracing::debug!(%session, "nobody listens to the sound"),
+            StreamEvent::SourceLost(reason) => tracing::warn!(%session, "silence: {reason}"),
+            StreamEvent::SourceBack => tracing::info!(%session, "the sound is back"),
             StreamEvent::KeyFrameNeeded | StreamEvent::EncoderReplaced(_) => {}
         }
     }

@@ -122,7 +122,9 @@ def do_stream(o):
         if first_decoded:
             result["first_decoded_ms"] = round(1e3 * (first_decoded[0] - t_launch), 1)
     if o.decode and stream.units:
-        result |= pictures.look(o.codec, stream.units, o.counter_at, dict(o.colour), o.png)
+        result |= pictures.look(
+            o.codec, stream.units, stream.arrivals, o.counter_at, dict(o.colour), dict(o.brightness), o.png
+        )
     if o.tone:
         result |= sounds.listen(stream.packets)
     return result
@@ -225,6 +227,7 @@ def arguments():
     p.add_argument("--decode", action="store_true", help="decode every frame afterwards")
     p.add_argument("--counter-at", type=lambda t: tuple(int(n) for n in t.split(",")), default=(0, 0))
     p.add_argument("--colour", type=area, action="append", default=[], metavar="NAME=X,Y,W,H")
+    p.add_argument("--brightness", type=area, action="append", default=[], metavar="NAME=X,Y,W,H", help="tell when it changes")
     p.add_argument("--png", default="", help="write the last decoded picture here")
     p.add_argument("--units-sha256", action="store_true", help="tell the hash of each different access unit instead of keeping all of them")
     p.add_argument("--tone", action="store_true", help="find the strongest audio frequency")

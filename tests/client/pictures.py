@@ -50,9 +50,27 @@ def judge_counters(counters):
     }
 
 
-def look(codec, units, counter_at, colours, png):
-    """Decodes all access units. `colours` maps a name to (x, y, width, height) in the last picture."""
+BRIGHTER = 8  # of 255: less is the noise of a codec
+
+
+class Brightness:
+    """When the mean luma of an area changed: [seconds, luma], the first picture included."""
+
+    def __init__(self, area):
+        self.area, self.changes = area, []
+
+    def see(self, luma, seconds):
+        x, y, width, height = self.area
+        mean = round(float(luma[y : y + height : 4, x : x + width : 4].mean()), 1)
+        if not self.changes or abs(mean - self.changes[-1][1]) > BRIGHTER:
+            self.changes.append([seconds, mean])
+
+
+def look(codec, units, arrivals, counter_at, colours, brightness, png):
+    """Decodes all access units. `colours` maps a name to (x, y, width, height) in the last picture, `brightness` does so
+    for all of them."""
     context, counters, sizes, errors, corrupt, last = decoder(codec), [], set(), 0, 0, None
+    watched = {name: Brightness(area) for name, area in brightness.items()}
     for unit in [*units, None]:
         try:
             pictures = context.decode(av.Packet(unit) if unit is not None else None)
@@ -62,6 +80,8 @@ def look(codec, units, counter_at, colours, png):
         for picture in pictures:
             corrupt += bool(picture.is_corrupt)
             sizes.add((picture.width, picture.height))
+            for area in watched.values():
+                area.see(luma_of(picture), arrivals[min(len(counters), len(arrivals) - 1)])
             counters.append(read_counter(luma_of(picture), *counter_at))
             last = picture
     found = {
@@ -69,6 +89,7 @@ def look(codec, units, counter_at, colours, png):
         "decode_errors": errors + corrupt,
         "sizes": sorted(sizes),
         "counter": judge_counters(counters),
+        "brightness": {name: area.changes for name, area in watched.items()},
     }
     if last is not None:
         found["colours"] = {name: mean_colour(last, *area) for name, area in colours.items()}

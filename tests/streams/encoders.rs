@@ -51,7 +51,7 @@ fn look(session: &mut Session, count: usize, keys: usize) {
     assert!(found.len() == keys || missing > 0, "{found:?}");
 }
 
-async fn end(session: Session, attached: moonpipe::pipeline::capture::Attached) {
+async fn end(session: Session, attached: moonpipe::pipeline::frames::Attached) {
     drop(attached);
     session.stop().await;
 }

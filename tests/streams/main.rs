@@ -7,6 +7,7 @@ mod faulty;
 mod priorities;
 mod session;
 
+use moonpipe::pipeline::StreamEvent;
 use moonpipe::pipeline::audio::{AudioSpec, AudioStream};
 use moonpipe::pipeline::library::Library;
 use moonpipe::pipeline::stages;
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 async fn first_packet_begins_a_key_frame(codec: Codec, obeys: bool) {
     let _turn = TURN.lock().await;
     let mut session = Session::start(codec, obeys).await;
-    let attached = session.capture.attach(session.stream.source());
+    let attached = session.source.attach(session.stream.source());
     session.stream.start().await.expect("it starts");
     wait_until(|| counter(&session.stream.stats().pace, "new") >= 5);
     let opened = Instant::now();
@@ -112,13 +113,44 @@ async fn sound_begins_with_the_first_packet_of_a_block() {
     stream.stop().await;
 }
 
+/// Numbers go on where the source before left them, in the middle of a block or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_goes_on_with_the_next_number_when_its_source_is_built_again() {
+    let _turn = TURN.lock().await;
+    session::init();
+    let library = Library::load(None);
+    let host = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let params = AudioParams { channels: 2, packet_ms: 5, high_quality: false, encrypt: false };
+    let spec = AudioSpec { params, key: None, key_id: 0, socket: host.as_fd(), sending: Sending::default() };
+    let (report, mut events) = mpsc::unbounded_channel();
+    let mut short = library.audio["test"].clone();
+    short.common.launch = short.common.launch.replace("is-live=true", "is-live=true num-buffers=23");
+    let stream = AudioStream::build(&short, &library.send["audio"], spec, report).unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_destination(client.local_addr().unwrap(), None);
+    stream.start().await.expect("it starts");
+    let (mut next, mut packet) = (None, [0; 2048]);
+    for _ in 0..60 {
+        client.recv(&mut packet).expect("packets come");
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        if packet[1] == 97 {
+            assert_eq!(*next.get_or_insert(sequence), sequence);
+            next = Some(sequence + 1);
+        }
+    }
+    assert!(matches!(events.recv().await, Some(StreamEvent::SourceLost(_))));
+    assert_eq!(events.recv().await, Some(StreamEvent::SourceBack));
+    stream.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_stays_behind() {
     let _turn = TURN.lock().await;
     let mut after = Vec::new();
     for _ in 0..6 {
         let mut session = Session::start(Codec::H264, true).await;
-        let attached = session.capture.attach(session.stream.source());
+        let attached = session.source.attach(session.stream.source());
         session.stream.start().await.expect("it starts");
         session.open();
         session.next_frame();

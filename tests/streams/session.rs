@@ -171,7 +171,7 @@ impl Session {
 
     pub async fn stop(self) {
         self.stream.stop().await;
-        self.capture.close().await;
+        self.source.close().await;
     }
 }
 

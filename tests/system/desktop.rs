@@ -4,8 +4,6 @@ use crate::harness::client::Client;
 use crate::harness::desktop::Desktop;
 use crate::harness::host::{Host, Setup};
 use crate::harness::{at_best, turn};
-use std::f64::consts::TAU;
-use std::path::Path;
 
 /// Red, green and blue of the desktop where no window is: tests/desktop/desktop sets it.
 const BACKGROUND: [f64; 3] = [32.0, 64.0, 96.0];
@@ -105,8 +103,7 @@ fn a_source_of_another_size_gets_borders_and_one_warning() {
 fn what_applications_play_is_heard() {
     let _turn = turn();
     let desktop = Desktop::start(1280, 720);
-    let tone = desktop.folder().join("tone.wav");
-    write_tone(&tone, 1000.0, 30);
+    let tone = desktop.tone(1000.0, 30);
     let host = Host::with(&Setup {
         desktop: Some(&desktop),
         arguments: &["--audio", "pipewire"],
@@ -117,38 +114,4 @@ fn what_applications_play_is_heard() {
     let report = client.best_stream(4, &["--tone"], |report| report.is_complete() && report.has_tone(1000.0));
     println!("{report:#?}");
     report.assert_tone(1000.0);
-}
-
-/// A quiet stereo tone as a WAV file.
-fn write_tone(path: &Path, hertz: f64, seconds: u32) {
-    const RATE: u32 = 48_000;
-    let samples = (0..RATE * seconds).flat_map(|n| {
-        let value = (0.2 * (TAU * hertz * f64::from(n) / f64::from(RATE)).sin() * f64::from(i16::MAX)) as i16;
-        [value, value].map(i16::to_le_bytes).concat()
-    });
-    let data: Vec<u8> = samples.collect();
-    let size = data.len() as u32;
-    let mut wav = Vec::with_capacity(data.len() + 44);
-    for piece in [
-        &b"RIFF"[..],
-        &(size + 36).to_le_bytes(),
-        b"WAVEfmt ",
-        &16_u32.to_le_bytes(),
-        &1_u16.to_le_bytes(),
-        &2_u16.to_le_bytes(),
-    ] {
-        wav.extend_from_slice(piece);
-    }
-    for piece in [
-        &RATE.to_le_bytes()[..],
-        &(RATE * 4).to_le_bytes(),
-        &4_u16.to_le_bytes(),
-        &16_u16.to_le_bytes(),
-        b"data",
-        &size.to_le_bytes(),
-    ] {
-        wav.extend_from_slice(piece);
-    }
-    wav.extend_from_slice(&data);
-    std::fs::write(path, wav).expect("writable");
 }

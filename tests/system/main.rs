@@ -12,6 +12,7 @@ mod invalidation;
 mod loss;
 mod nonsense;
 mod pairing;
+mod rebuild;
 mod replay;
 mod rounds;
 mod state;

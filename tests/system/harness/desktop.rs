@@ -3,7 +3,10 @@
 use super::host::MOONPIPE;
 use super::lines::Lines;
 use super::{kept, root, until};
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::f64::consts::TAU;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +15,11 @@ use std::time::Duration;
 
 pub struct Desktop {
     session: Child,
+    /// Orders so far.
+    orders: Cell<usize>,
+    answers: Lines,
     noise: Lines,
-    environment: BTreeMap<String, String>,
+    environment: PathBuf,
     folder: PathBuf,
     moonpipe: PathBuf,
     pub user: u32,
@@ -46,8 +52,28 @@ impl Desktop {
         // Copies, because the desktop's user may not look into the checkout.
         let moonpipe = folder.join("moonpipe");
         std::fs::copy(MOONPIPE, &moonpipe).expect("room for the binary");
-        let environment = read_environment(&file);
-        Desktop { session, noise, environment, folder, moonpipe, user: owner.uid(), group: owner.gid() }
+        Desktop {
+            session,
+            orders: Cell::new(0),
+            answers: stdout,
+            noise,
+            environment: file,
+            folder,
+            moonpipe,
+            user: owner.uid(),
+            group: owner.gid(),
+        }
+    }
+
+    /// Has one of the orders done that tests/desktop/desktop takes, and waits for that.
+    pub fn order(&self, order: &str) {
+        self.orders.set(self.orders.get() + 1);
+        let mut orders = self.session.stdin.as_ref().expect("piped");
+        writeln!(orders, "{order}").expect("the desktop listens");
+        until(&format!("the desktop does {order:?}"), Duration::from_secs(30), || {
+            let done = self.answers.all().iter().filter(|line| line.starts_with("done ")).count();
+            (done == self.orders.get()).then_some(())
+        });
     }
 
     pub fn folder(&self) -> &Path {
@@ -60,7 +86,7 @@ impl Desktop {
 
     /// Makes `command` a program of this desktop: its user, its buses.
     pub fn enter(&self, command: &mut Command) {
-        command.envs(&self.environment).current_dir(&self.folder);
+        command.envs(read_environment(&self.environment)).current_dir(&self.folder);
         command.env("HOME", &self.folder).env("XDG_CACHE_HOME", self.folder.join("cache"));
         let registry = self.folder.join("registry.bin");
         // GStreamer looks through all plugins where it finds no registry; the kept one saves that second.
@@ -105,6 +131,13 @@ impl Desktop {
         program
     }
 
+    /// A file with a tone, for the desktop's programs to play.
+    pub fn tone(&self, hertz: f64, seconds: u32) -> PathBuf {
+        let path = self.folder.join("tone.wav");
+        write_tone(&path, hertz, seconds);
+        path
+    }
+
     fn windows(&self) -> usize {
         let mut command = Command::new("swaymsg");
         command.args(["-t", "get_tree", "-r"]).env_clear();
@@ -143,4 +176,38 @@ fn read_environment(file: &Path) -> BTreeMap<String, String> {
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
+}
+
+/// A quiet stereo tone as a WAV file.
+fn write_tone(path: &Path, hertz: f64, seconds: u32) {
+    const RATE: u32 = 48_000;
+    let samples = (0..RATE * seconds).flat_map(|n| {
+        let value = (0.2 * (TAU * hertz * f64::from(n) / f64::from(RATE)).sin() * f64::from(i16::MAX)) as i16;
+        [value, value].map(i16::to_le_bytes).concat()
+    });
+    let data: Vec<u8> = samples.collect();
+    let size = data.len() as u32;
+    let mut wav = Vec::with_capacity(data.len() + 44);
+    for piece in [
+        &b"RIFF"[..],
+        &(size + 36).to_le_bytes(),
+        b"WAVEfmt ",
+        &16_u32.to_le_bytes(),
+        &1_u16.to_le_bytes(),
+        &2_u16.to_le_bytes(),
+    ] {
+        wav.extend_from_slice(piece);
+    }
+    for piece in [
+        &RATE.to_le_bytes()[..],
+        &(RATE * 4).to_le_bytes(),
+        &4_u16.to_le_bytes(),
+        &16_u16.to_le_bytes(),
+        b"data",
+        &size.to_le_bytes(),
+    ] {
+        wav.extend_from_slice(piece);
+    }
+    wav.extend_from_slice(&data);
+    std::fs::write(path, wav).expect("writable");
 }

@@ -74,6 +74,14 @@ pub fn output(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"))
 }
 
+/// The clock that all processes of this machine share, and Python calls monotonic.
+pub fn monotonic_seconds() -> f64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the one timespec it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
 pub fn send_signal(pid: u32, signal: libc::c_int) {
     // SAFETY: kill takes plain numbers; the process is a child of ours that was not waited for yet, so its number is not reused.
     unsafe { libc::kill(pid as libc::pid_t, signal) };
