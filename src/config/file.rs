@@ -17,6 +17,10 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Send {
     pub fec_percentage: Option<Spanned<i64>>,
+    pub adaptation: Option<bool>,
+    pub least_fec_percentage: Option<Spanned<i64>>,
+    pub most_fec_percentage: Option<Spanned<i64>>,
+    pub least_kbps: Option<Spanned<i64>>,
     pub pacing: Option<bool>,
     pub link_rate: Option<Spanned<i64>>,
     pub dscp: Option<Spanned<i64>>,

@@ -133,6 +133,10 @@ mod tests {
         for (text, words) in [
             ("name = \"\"\nport = 80\n", ["config.toml:2: ", "port", "1029"]),
             ("[send]\n\nfec-percentage = 256\n", ["config.toml:3: ", "fec-percentage", "255"]),
+            (
+                "[send]\nmost-fec-percentage = 30\nleast-fec-percentage = 31\n",
+                ["config.toml:3: ", "least", "0 to 30"],
+            ),
             ("[send]\ndscp = 64\n", ["config.toml:2: ", "dscp", "63"]),
             ("[send]\nloss-percentage = 101.0\n", ["config.toml:2: ", "loss-percentage", "100"]),
             ("[send]\nloss-burst = 0\n", ["config.toml:2: ", "loss-burst", "1 "]),

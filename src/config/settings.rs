@@ -23,6 +23,13 @@ pub struct Settings {
 pub struct SendSettings {
     /// Parity in percent of the data packets, 0 to 255.
     pub fec_percentage: u32,
+    /// Parity and bitrate follow what the client reports.
+    pub adaptation: bool,
+    /// Between these the share of parity moves, in percent.
+    pub least_fec_percentage: u32,
+    pub most_fec_percentage: u32,
+    /// The bitrate falls no lower, in kbit/s.
+    pub least_kbps: u32,
     pub pacing: bool,
     /// kbit/s; 0 if not known.
     pub link_rate: u32,
@@ -51,12 +58,27 @@ impl Default for SendSettings {
     fn default() -> Self {
         Self {
             fec_percentage: 20,
+            adaptation: true,
+            least_fec_percentage: 5,
+            most_fec_percentage: 60,
+            least_kbps: 1000,
             pacing: true,
             link_rate: 0,
             dscp: -1,
             loss_percentage: 0.0,
             loss_burst: 1,
             loss_seed: 0,
+        }
+    }
+}
+
+impl SendSettings {
+    /// Parity in percent that a stream begins with.
+    pub fn start_percentage(&self) -> u32 {
+        if self.adaptation {
+            self.fec_percentage.clamp(self.least_fec_percentage, self.most_fec_percentage)
+        } else {
+            self.fec_percentage
         }
     }
 }
@@ -92,13 +114,21 @@ impl TryFrom<file::Send> for SendSettings {
     fn try_from(written: file::Send) -> Result<Self, Wrong> {
         let default = Self::default();
         let rate = 0..=i64::from(u32::MAX);
+        let percent = |key, written, default| integer(key, written, 0..=255, default);
+        let most = percent("most-fec-percentage", written.most_fec_percentage, default.most_fec_percentage)?;
+        let least = written.least_fec_percentage;
+        let none_above = 0..=i64::from(most);
         Ok(Self {
-            fec_percentage: integer(
-                "fec-percentage",
-                written.fec_percentage,
-                0..=255,
-                default.fec_percentage,
+            fec_percentage: percent("fec-percentage", written.fec_percentage, default.fec_percentage)?,
+            adaptation: written.adaptation.unwrap_or(default.adaptation),
+            least_fec_percentage: integer(
+                "least-fec-percentage",
+                least,
+                none_above,
+                default.least_fec_percentage.min(most),
             )?,
+            most_fec_percentage: most,
+            least_kbps: integer("least-kbps", written.least_kbps, rate.clone(), default.least_kbps)?,
             pacing: written.pacing.unwrap_or(default.pacing),
             link_rate: integer("link-rate", written.link_rate, rate, default.link_rate)?,
             dscp: integer("dscp", written.dscp, -1..=63, default.dscp)?,

@@ -203,6 +203,25 @@ impl VideoStream {
         }
     }
 
+    /// From the next frame on, even the smallest block gets so many parity packets.
+    pub fn set_min_parity(&self, packets: u32) {
+        if let Err(error) = property::set_number(&self.packetizer, "min-fec-packets", packets) {
+            tracing::warn!("the minimum of parity stays: {error:#}");
+        }
+    }
+
+    /// What the whole stream takes on the wire from now on, in kbit/s: packets are spread by it.
+    pub fn set_wire_rate(&self, kbps: u32) {
+        if let Err(error) = property::set_number(&self.sender, "bitrate", kbps) {
+            tracing::warn!("packets are spread as before: {error:#}");
+        }
+    }
+
+    /// What the packetizer has counted.
+    pub fn packetized(&self) -> gst::Structure {
+        property::stats(&self.packetizer)
+    }
+
     pub fn stats(&self) -> VideoStats {
         VideoStats {
             pace: property::stats(&self.pacer),

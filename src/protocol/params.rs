@@ -107,4 +107,6 @@ pub struct StreamParams {
     pub audio: AudioParams,
     /// The control channel uses the 12-byte nonce (`SS_ENC_CONTROL_V2`).
     pub control_v2: bool,
+    /// The client tells how error correction went (0x5502).
+    pub fec_status: bool,
 }

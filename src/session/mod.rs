@@ -1,6 +1,7 @@
 //! One player each: who plays what ([`table`]), what one session does from launch to end ([`player`]), and what it may
 //! spend ([`budget`]). The only place where the desktop and the pipelines meet a client.
 
+mod adaptation;
 pub mod budget;
 mod captures;
 mod journal;

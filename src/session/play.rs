@@ -1,5 +1,6 @@
 //! Serving a client while its streams run: everything that happens to a session passes through one loop.
 
+use super::adaptation::Adapter;
 use super::keyframes::{KeyFrames, Reason};
 use super::longterm::LongTerm;
 use super::player::{Command, End, Player, Stage, refuse};
@@ -49,9 +50,14 @@ impl<'a> Play<'a> {
         loop {
             self.ask_for_key_frame_if_due();
             let owed = self.keys.deadline();
+            let looks = self.stage.adapter.as_ref().map(Adapter::deadline);
             let ended = tokio::select! {
                 end = self.player.stopped() => Some(end),
                 () = async { sleep_until(owed.expect("checked")).await }, if owed.is_some() => None,
+                () = async { sleep_until(looks.expect("checked")).await }, if looks.is_some() => {
+                    self.adapt();
+                    None
+                }
                 command = inbox.recv() => match command {
                     Some(Command::Announce(_, answer) | Command::Play(answer)) => {
                         refuse(answer, "the stream runs already");
@@ -103,6 +109,16 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Fits parity and bitrate to what gets lost.
+    fn adapt(&mut self) {
+        let Stage { adapter: Some(adapter), video, control, .. } = &mut *self.stage else { return };
+        if let Some(now) = adapter.tick(Instant::now(), video, control.round_trip()) {
+            self.player.page.write(|status| {
+                (status.fec_percentage, status.encoder_kbps) = (now.fec_percentage, now.encoder_kbps);
+            });
+        }
+    }
+
     fn write_down(&self) {
         self.player.page.count(&self.stage.video.stats());
     }
@@ -115,6 +131,9 @@ impl<'a> Play<'a> {
     fn handle_control(&mut self, event: Option<ControlEvent>) -> Option<End> {
         self.silence.handle_message(Instant::now());
         let session = self.player.id;
+        if let (Some(event), Some(adapter)) = (&event, &mut self.stage.adapter) {
+            adapter.handle_control(Instant::now(), event);
+        }
         match event {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
             Some(ControlEvent::Invalidate { first, last }) => self.handle_lost(first, last),
@@ -156,14 +175,22 @@ impl<'a> Play<'a> {
             StreamEvent::PeerGone => {
                 tracing::debug!(session = %self.player.id, "nobody listens to the video");
             }
-            StreamEvent::KeyFrameNeeded => self.keys.handle_reason(Reason::Dropped),
+            StreamEvent::KeyFrameNeeded => self.make_good(Reason::Dropped),
             StreamEvent::EncoderReplaced(change) => {
                 tracing::warn!(session = %self.player.id, "{change}");
-                self.keys.handle_reason(Reason::EncoderReset);
+                self.make_good(Reason::EncoderReset);
             }
             StreamEvent::SourceLost(_) | StreamEvent::SourceBack => {}
         }
         None
+    }
+
+    /// What went wrong on this side is not the network's fault.
+    fn make_good(&mut self, reason: Reason) {
+        self.keys.handle_reason(reason);
+        if let Some(adapter) = &mut self.stage.adapter {
+            adapter.handle_own_drop(Instant::now());
+        }
     }
 
     fn handle_audio(&self, event: StreamEvent) {

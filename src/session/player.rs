@@ -1,5 +1,6 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
+use super::adaptation::Adapter;
 use super::captures::View;
 use super::journal::Page;
 use super::play::Play;
@@ -24,7 +25,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
 
@@ -106,6 +107,8 @@ pub(super) struct Stage {
     pub view: View,
     pub control: ControlPeer,
     pub frame_interval: Duration,
+    /// None where parity and bitrate stay as they are.
+    pub adapter: Option<Adapter>,
     pub video_events: mpsc::UnboundedReceiver<StreamEvent>,
     pub audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
@@ -288,6 +291,7 @@ impl Player {
             attached,
             view,
             control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
+            adapter: Adapter::new(self.id, &equipment.send, params, Instant::now()),
             frame_interval: Duration::from_secs(params.video.fps.den.into()) / params.video.fps.num,
             video_events,
             audio_events,
@@ -296,7 +300,7 @@ impl Player {
 
     fn video_spec(&self, params: &StreamParams) -> VideoSpec<'_> {
         let Equipment { send, video_socket, .. } = &self.shared.equipment;
-        let fec_percentage = send.fec_percentage;
+        let fec_percentage = send.start_percentage();
         VideoSpec {
             params: params.video.clone(),
             encoder_kbps: budget::encoder_kbps(&params.video, &params.audio, fec_percentage),

@@ -163,7 +163,8 @@ fn sessions_are_told_while_they_run_and_afterwards() {
     });
     assert!(running["ended"].is_null(), "{running}");
     assert_eq!(running["stream"], "H.264 1280x720 at 60 fps");
-    assert_eq!(running["fec-percentage"], 20, "{running}");
+    let share = running["fec-percentage"].as_u64().expect("a number");
+    assert!((5..=20).contains(&share), "it begins with 20 and falls where nothing is lost: {running}");
     stream.tell_to_end();
     let report = stream.report(60);
     let ended = until("it ends", Duration::from_secs(10), || {

@@ -14,10 +14,13 @@ launch = "videotestsrc is-live=true pattern=snow ! video/x-raw,format=I420,width
 "#,
 );
 
+/// Parity stays what it is, however much is lost.
+const AS_IT_IS: &str = "[send]\nadaptation = false\n";
+
 #[test]
 fn three_percent_at_40_mbit_is_recovered() {
     let _turn = turn();
-    let config = "[send]\nloss-percentage = 3.0\nloss-seed = 7\nfec-percentage = 20\n";
+    let config = "[send]\nloss-percentage = 3.0\nloss-seed = 7\nfec-percentage = 20\nadaptation = false\n";
     let host = Host::with(&Setup {
         config,
         pipelines: &[NOISE],
@@ -35,8 +38,12 @@ fn three_percent_at_40_mbit_is_recovered() {
 #[test]
 fn as_many_as_there_is_parity_are_recovered_at_any_rate() {
     let _turn = turn();
-    let host =
-        Host::with(&Setup { pipelines: &[NOISE], arguments: &["--source", "noise"], ..Setup::default() });
+    let host = Host::with(&Setup {
+        config: AS_IT_IS,
+        pipelines: &[NOISE],
+        arguments: &["--source", "noise"],
+        ..Setup::default()
+    });
     let client = Client::paired(&host);
     for kbps in ["2000", "10000", "40000", "80000"] {
         let play = || {

@@ -26,6 +26,7 @@ fn replay(encrypt: &str, lossy: bool) -> Report {
     let encoder = recording.description(seconds + 30);
     let pipelines = [STILL, ("encode/recorded.toml", &encoder)];
     let host = Host::with(&Setup {
+        config: "[send]\nadaptation = false\n",
         pipelines: &pipelines,
         arguments: &["--source", "still", "--log", "debug"],
         ..Setup::default()

@@ -15,6 +15,9 @@ mod encryption {
 /// Bit of `x-nv-general.featureFlags` by which a client says that it decrypts audio, asked or not.
 const FEATURE_AUDIO_ENCRYPTION: u32 = 0x20;
 
+/// Bit of `x-ml-general.featureFlags` by which a client says that it tells how error correction went.
+const FEATURE_FEC_STATUS: u32 = 1;
+
 /// What a client may ask of `gamestreamvideopay packet-size`.
 const PACKET_SIZES: RangeInclusive<u32> = 128..=4096;
 
@@ -84,6 +87,7 @@ pub fn parse_announce(body: &str, codecs: &[Codec]) -> Result<StreamParams, Anno
         video: video(&wishes, codecs, encryption & encryption::VIDEO != 0)?,
         audio: audio(&wishes, encryption & encryption::AUDIO != 0)?,
         control_v2: encryption & encryption::CONTROL_V2 != 0,
+        fec_status: wishes.number("x-ml-general.featureFlags", 0)? & FEATURE_FEC_STATUS != 0,
     })
 }
 

@@ -46,7 +46,10 @@ fn a_whole_announce() {
         slices_per_frame: 4,
     };
     let audio = AudioParams { channels: 2, packet_ms: 5, high_quality: false, encrypt: true };
-    assert_eq!(parse_announce(ANNOUNCE, ALL), Ok(StreamParams { video, audio, control_v2: true }));
+    assert_eq!(
+        parse_announce(ANNOUNCE, ALL),
+        Ok(StreamParams { video, audio, control_v2: true, fec_status: true })
+    );
 }
 
 #[test]
