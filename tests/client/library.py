@@ -60,7 +60,7 @@ class Stream:
         self.first_frame = threading.Event()
         self.last_index = 0
         self.counts = dict.fromkeys(
-            ("frames", "idr", "lost", "bytes", "audio", "audio_lost", "fec_blocks", "fec_recovered", *SYMPTOMS.values()), 0
+            ("frames", "idr", "lost", "lost_late", "bytes", "audio", "audio_lost", "fec_blocks", "fec_recovered", *SYMPTOMS.values()), 0
         )
         self.facts = {"terminated": None, "stage_failed": None, "opus": None, "max_gap_ms": 0.0}
         self._alive = []  # what C keeps pointers to
@@ -196,7 +196,9 @@ class Stream:
     def _on_frame(self, unit):
         now, counts = time.monotonic(), self.counts
         if self.arrivals:
-            counts["lost"] += unit.frameNumber - self.last_index - 1
+            lost = unit.frameNumber - self.last_index - 1
+            counts["lost"] += lost
+            counts["lost_late"] += lost if now - self.arrivals[0] > 3 else 0
             self.facts["max_gap_ms"] = max(self.facts["max_gap_ms"], round(1e3 * (now - self.arrivals[-1]), 1))
         self.last_index = unit.frameNumber
         self.arrivals.append(now)

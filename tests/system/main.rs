@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod adaptation;
 mod commands;
 mod desktop;
 mod docs;

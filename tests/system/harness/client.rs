@@ -45,6 +45,8 @@ pub struct Report {
     pub frames: u64,
     pub idr: u64,
     pub lost: i64,
+    /// Of them, those after the first three seconds.
+    pub lost_late: i64,
     pub fps: f64,
     pub mbps: f64,
     pub seconds: f64,
