@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -104,11 +105,15 @@ def do_stream(o):
         url = launch(o, http, key, iv)
     except Exception as refused:
         return {"error": -1, "refused": str(refused)}
+    if o.rtsp_port:
+        url = re.sub(r":\d+$", f":{o.rtsp_port}", url)
     launch_ms = 1e3 * (time.monotonic() - t_launch)
     tell("launched", url=url)
     stream = library.Stream(o, server, url, key, iv, tell)
     first_decoded = []
     threading.Thread(target=decode_first, args=(stream, o.codec, first_decoded), daemon=True).start()
+    if o.beat:
+        threading.Thread(target=beat, args=(stream, o.beat), daemon=True).start()
     error = stream.start()
     result = {"error": error, "launch_ms": round(launch_ms, 1), "connect_ms": round(1e3 * (time.monotonic() - t_launch), 1)}
     if error == 0:
@@ -173,6 +178,12 @@ def decode_first(stream, codec, when):
             return
 
 
+def beat(stream, interval):
+    """Says again and again what has arrived, for the one who waits for more of it."""
+    while not stream.over.wait(interval):
+        tell("beat", **stream.progress())
+
+
 def wait(o, stream):
     if o.until_told:
         threading.Thread(target=lambda: (sys.stdin.readline(), stream.over.set()), daemon=True).start()
@@ -222,6 +233,8 @@ def arguments():
     p.add_argument("--plain-rtsp", action="store_true")
     p.add_argument("--rfi", action="store_true", help="with a decoder that goes on without lost frames, where the host does")
     p.add_argument("--video-port", type=int, default=0, help="where video comes from instead of the port in SETUP's answer")
+    p.add_argument("--rtsp-port", type=int, default=0, help="where the conversation is held instead of the port in the launch's answer")
+    p.add_argument("--beat", type=float, default=0, metavar="SECONDS", help="tell so often what has arrived")
     p.add_argument("--seconds", type=float, default=5)
     p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input")
     p.add_argument("--decode", action="store_true", help="decode every frame afterwards")

@@ -90,6 +90,10 @@ class Stream:
         )
         lib.LiStopConnection()
 
+    def progress(self):
+        counts = self.counts
+        return {"frames": counts["frames"], "idr": counts["idr"], "lost": counts["lost"], "audio": counts["audio"]}
+
     def result(self):
         gaps = sorted(b - a for a, b in zip(self.arrivals, self.arrivals[1:]))
         span = self.arrivals[-1] - self.arrivals[0] if gaps else 0.0

@@ -103,7 +103,28 @@ fn ten_seconds_of_silence_end_the_session() {
     host.wait_settled(idle, Duration::from_secs(25));
     let took = silent_since.elapsed();
     assert!(took > Duration::from_secs(8), "it waits ten seconds for the client, not {took:?}");
-    assert_eq!(client.stream(1, &["--decode"]).decode_errors, 0, "and the next stream works");
+    assert_ne!(running_app(&client), "0", "the app runs on");
+    let resumed = client.stream(1, &["--resume", "--decode"]);
+    assert_eq!(resumed.decode_errors, 0, "under new keys the picture goes on: {resumed:#?}");
+    assert!(resumed.decoded > 0, "{resumed:#?}");
+    host.wait_settled(idle, Duration::from_secs(20));
+}
+
+#[test]
+fn a_client_that_was_killed_resumes_before_it_is_missed() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    client.stream(1, &[]);
+    let idle = host.settled();
+    let stream = client.start_stream(60, &[]);
+    stream.picture();
+    stream.kill();
+    let resumed = client.stream(2, &["--resume", "--decode", "--tone"]);
+    resumed.assert_forward();
+    resumed.assert_tone(440.0);
+    assert_eq!(resumed.decode_errors, 0, "{resumed:#?}");
+    host.wait_settled(idle, Duration::from_secs(20));
 }
 
 #[test]

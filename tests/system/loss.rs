@@ -6,7 +6,7 @@ use crate::harness::relay::{AllThatFecCanBear, Relay};
 use crate::harness::{at_best, turn};
 
 /// A picture that no encoder can make small: the stream really is as wide as it was asked for.
-const NOISE: (&str, &str) = (
+pub const NOISE: (&str, &str) = (
     "capture/noise.toml",
     r#"rank = 1
 needs = ["videotestsrc"]

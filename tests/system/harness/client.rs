@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::lines::Lines;
 use super::witness::Witness;
-use super::{at_best, root, until};
+use super::{at_best, root, until, within};
 use serde::Deserialize;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
@@ -186,6 +186,27 @@ impl Running {
     pub fn picture(&self) -> &Self {
         self.event("first-picture", Duration::from_secs(30));
         self
+    }
+
+    /// Frames that have arrived, as it last said. For streams with `--beat`.
+    pub fn frames(&self) -> u64 {
+        let beat = |line: &str| {
+            let event: Value = serde_json::from_str(line).ok()?;
+            (event["event"] == "beat").then(|| event["frames"].as_u64())?
+        };
+        self.events.all().iter().rev().find_map(|line| beat(line)).unwrap_or(0)
+    }
+
+    /// Waits until `more` frames have arrived than now.
+    pub fn plays_on(&self, more: u64, limit: Duration) {
+        let before = self.frames();
+        if within(limit, || (self.frames() >= before + more).then_some(())).is_none() {
+            panic!(
+                "client `{}`: no {more} frames within {limit:?} after {before}\n{}",
+                self.doing,
+                self.story()
+            );
+        }
     }
 
     pub fn result(self, limit: Duration) -> Value {

@@ -2,8 +2,11 @@
 
 pub mod client;
 pub mod desktop;
+mod handshake;
 pub mod host;
 pub mod lines;
+pub mod link;
+pub mod network;
 pub mod recording;
 pub mod relay;
 pub mod witness;
@@ -64,6 +67,12 @@ pub fn at_best<T>(mut attempt: impl FnMut() -> T, whole: impl Fn(&T) -> bool) ->
 pub fn soak_seconds(short: u32) -> u32 {
     let told = std::env::var("MOONPIPE_SOAK_SECONDS").ok();
     told.map_or(short, |seconds| seconds.parse().expect("MOONPIPE_SOAK_SECONDS is a number"))
+}
+
+/// What scripts of faults are made from: MOONPIPE_SEED, or always the same.
+pub fn seed() -> u64 {
+    let told = std::env::var("MOONPIPE_SEED").ok();
+    told.map_or(1, |seed| seed.parse().expect("MOONPIPE_SEED is a number"))
 }
 
 /// Runs a command that ends by itself, with nothing on its standard input.

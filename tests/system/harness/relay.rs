@@ -118,8 +118,47 @@ impl AllThatFecCanBear {
     }
 }
 
+/// Loses one packet of every FEC block. Works on packets that are not encrypted.
+pub struct OneOfEveryBlock {
+    random: Seeded,
+    block: Option<(u32, u8)>,
+    losing: usize,
+}
+
+impl OneOfEveryBlock {
+    pub fn seeded(seed: u64) -> Self {
+        OneOfEveryBlock { random: Seeded(seed), block: None, losing: 0 }
+    }
+
+    pub fn loses(&mut self, packet: &[u8]) -> bool {
+        let Some(Placed { frame, block, data, parity, index }) = Placed::read(packet) else { return false };
+        if self.block != Some((frame, block)) {
+            self.block = Some((frame, block));
+            self.losing = self.random.below(data + parity);
+        }
+        index == self.losing
+    }
+}
+
+/// Counts the frames that the host itself left out, read from packets that are not encrypted: a machine that others use
+/// makes it drop some.
+#[derive(Default)]
+pub struct LeftOut {
+    last: Option<u32>,
+    pub frames: u64,
+}
+
+impl LeftOut {
+    /// `packet` is the next one that came from the host.
+    pub fn see(&mut self, packet: &[u8]) {
+        let Some(Placed { frame, .. }) = Placed::read(packet) else { return };
+        let last = self.last.replace(frame).unwrap_or(frame);
+        self.frames += u64::from(frame.saturating_sub(last).saturating_sub(1));
+    }
+}
+
 /// Where a packet stands in its frame, read from the GameStream video header.
-struct Placed {
+pub(super) struct Placed {
     frame: u32,
     block: u8,
     data: usize,
@@ -128,7 +167,7 @@ struct Placed {
 }
 
 impl Placed {
-    fn read(packet: &[u8]) -> Option<Placed> {
+    pub(super) fn read(packet: &[u8]) -> Option<Placed> {
         let word = |at: usize| packet.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let fec = word(28)?;
         let (data, percent) = ((fec >> 22) as usize, (fec >> 4 & 0xFF) as usize);
@@ -139,5 +178,9 @@ impl Placed {
             parity: (data * percent).div_ceil(100),
             index: (fec >> 12 & 0x3FF) as usize,
         })
+    }
+
+    pub(super) fn is_parity(&self) -> bool {
+        self.index >= self.data
     }
 }
