@@ -19,9 +19,11 @@ test: ## install what the tests need, run every test
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast
 
-soak: build ## install what the tests need, play a recorded stream of 100 Mbit/s for a minute, plain and sealed
+soak: build ## play recordings of 100 Mbit/s for a minute, bad networks, and half an hour of random faults (MOONPIPE_SEED repeats one)
 	scripts/install-dependencies --tests
-	MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-60} $(CARGO) test --release --locked --test system -- --nocapture replay
+	MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-60} $(CARGO) test --release --locked --test system -- --nocapture replay:: network::
+	MOONPIPE_SEED=$${MOONPIPE_SEED:-$$(date +%s)} MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-1800} \
+		$(CARGO) test --release --locked --test system -- --nocapture soak::
 
 bench: ## run every benchmark and print the tables (QUICK=1: fewer rounds)
 	$(CARGO) bench --workspace --bench '*' --locked -- $(if $(QUICK),--quick)

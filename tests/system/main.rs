@@ -17,6 +17,7 @@ mod pairing;
 mod rebuild;
 mod replay;
 mod rounds;
+mod soak;
 mod state;
 mod together;
 mod vanish;

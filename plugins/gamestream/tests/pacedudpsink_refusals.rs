@@ -93,6 +93,44 @@ fn once_the_network_takes_more_the_next_frame_is_whole() {
     });
 }
 
+/// Interfaces go down, routes and neighbours vanish, an address is taken away, a firewall refuses: all of it may pass.
+#[test]
+fn a_network_that_is_gone_for_a_while_ends_nothing() {
+    let errors = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::ENETDOWN,
+        libc::EHOSTDOWN,
+        libc::ECONNREFUSED,
+        libc::EADDRNOTAVAIL,
+        libc::EINVAL,
+        libc::ENODEV,
+        libc::EPERM,
+    ];
+    for error in errors {
+        apart(move || {
+            let (receiver, sink, mut harness) = started();
+            let bus = gst::Bus::new();
+            sink.set_bus(Some(&bus));
+            let interval = Duration::from_millis(1);
+            std::thread::scope(|scope| {
+                let harness = &mut harness;
+                let refused = scope.spawn(|| {
+                    refuse(&[libc::SYS_sendmsg, libc::SYS_sendmmsg], error);
+                    (0..3).for_each(|number| _ = harness.push(frame(number, 40, interval)).unwrap());
+                    harness
+                });
+                refused.join().unwrap().push(frame(3, 40, interval)).unwrap();
+            });
+            for expected in 0..40 {
+                assert_eq!(receive(&receiver).0, datagram(3, expected), "{error}");
+            }
+            assert_eq!((count(&sink, "dropped"), count(&sink, "packets")), (120, 40), "{error}");
+            assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none(), "{error}");
+        });
+    }
+}
+
 #[test]
 fn a_flush_ends_the_wait_for_a_full_network() {
     for error in [libc::EAGAIN, libc::ENOBUFS] {
