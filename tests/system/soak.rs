@@ -4,8 +4,8 @@ use crate::harness::client::{Client, Running};
 use crate::harness::host::{Host, Setup};
 use crate::harness::link::{Conditions, Loss, Rate};
 use crate::harness::network::{Network, Script, Step};
+use crate::harness::source::Source;
 use crate::harness::{Seeded, seed, soak_seconds, turn, until};
-use crate::loss::NOISE;
 use std::time::{Duration, Instant};
 
 /// Seconds in `make test`.
@@ -27,6 +27,8 @@ enum Fault {
     Dark,
     Moved,
     MovedInTheDark,
+    /// What is captured ends, and is there again soon.
+    SourceEnded,
     /// The client goes as it should, and comes back.
     Left,
     /// It is killed, and started again at once.
@@ -36,7 +38,7 @@ enum Fault {
 }
 
 /// How often each happens, out of the sum.
-const FAULTS: [(Fault, usize); 11] = [
+const FAULTS: [(Fault, usize); 12] = [
     (Fault::Lossy, 4),
     (Fault::Bursts, 4),
     (Fault::Reordered, 2),
@@ -45,6 +47,7 @@ const FAULTS: [(Fault, usize); 11] = [
     (Fault::Dark, 3),
     (Fault::Moved, 3),
     (Fault::MovedInTheDark, 2),
+    (Fault::SourceEnded, 3),
     (Fault::Left, 3),
     (Fault::Killed, 3),
     (Fault::KilledForLong, 1),
@@ -78,7 +81,7 @@ impl Fault {
             },
             Fault::Dark | Fault::MovedInTheDark => Conditions { dark: true, ..clean() },
             Fault::Moved => return vec![(Duration::ZERO, Step::Move)],
-            Fault::Left | Fault::Killed | Fault::KilledForLong => return Vec::new(),
+            Fault::SourceEnded | Fault::Left | Fault::Killed | Fault::KilledForLong => return Vec::new(),
         };
         let length = millis(500, 3000);
         let mut script = vec![(Duration::ZERO, Step::Become(conditions)), (length, Step::Become(clean()))];
@@ -92,6 +95,7 @@ impl Fault {
 struct Soak {
     host: Host,
     client: Client,
+    source: Source,
     network: Network,
     random: Seeded,
     stream: Option<Running>,
@@ -101,11 +105,15 @@ struct Soak {
 
 impl Soak {
     fn start(seed: u64) -> Soak {
-        let host =
-            Host::with(&Setup { pipelines: &[NOISE], arguments: &["--source", "noise"], ..Setup::default() });
+        let source = Source::start();
+        let host = Host::with(&Setup {
+            pipelines: &[("capture/noise.toml", &source.description())],
+            arguments: &["--source", "noise"],
+            ..Setup::default()
+        });
         let client = Client::paired(&host);
         let network = Network::before(&host, seed);
-        let mut soak = Soak { host, client, network, random: Seeded(seed), stream: None, struck: 0 };
+        let mut soak = Soak { host, client, source, network, random: Seeded(seed), stream: None, struck: 0 };
         soak.come(&[]);
         soak
     }
@@ -139,6 +147,12 @@ impl Soak {
         let script = fault.script(&mut self.random);
         self.struck += 1;
         match fault {
+            Fault::SourceEnded => {
+                self.source.end();
+                let stream = self.stream.as_ref().expect("a stream runs between two faults");
+                stream.plays_on(1 + self.random.below(45) as u64, PATIENCE);
+                self.source.begin_again();
+            }
             Fault::Left => {
                 self.leave();
                 self.come(&["--resume"]);
@@ -191,7 +205,7 @@ fn random_faults_leave_nothing_behind() {
     println!("MOONPIPE_SEED={seed}");
     let mut soak = Soak::start(seed);
     // What the first needed may stay for the second: a library, a warm pool. Nothing more after that.
-    for fault in [Fault::Killed, Fault::Dark, Fault::Narrow, Fault::Left, Fault::Lossy, Fault::Moved] {
+    for fault in [Fault::Killed, Fault::Dark, Fault::Narrow, Fault::SourceEnded, Fault::Left, Fault::Moved] {
         soak.strike(fault);
     }
     soak.quit();

@@ -53,7 +53,7 @@ fn a_network_that_comes_back_is_played_on() {
     let soon = |report: &Report| report.max_gap_ms < (length + SECOND).as_secs_f64() * 1e3;
     let report = at_best(|| play(&host, &client, &dark(length).to_vec()), soon);
     assert!(soon(&report), "pictures come within a second: {report:#?}");
-    assert!(report.max_gap_ms > 2500.0 && report.lost > 100, "it was dark: {report:#?}");
+    assert!(report.max_gap_ms > 2500.0 && report.lost > 50, "it was dark: {report:#?}");
 }
 
 /// Media follow what the pings say, and control what the keys prove. A request of the client gets through afterwards:
@@ -66,7 +66,7 @@ fn a_client_may_move_to_another_address() {
     let mut script = vec![(Duration::ZERO, Step::Move)];
     script.extend(dark(SECOND).map(|(after, step)| (after + 3 * SECOND, step)));
     let report = play(&host, &client, &script);
-    assert!(report.idr_requests > 0, "{report:#?}");
+    assert!(report.idr_requests + report.invalidations > 0, "{report:#?}");
     host.wait_log("a control connection moved", PATIENCE);
 }
 

@@ -9,6 +9,7 @@ pub mod link;
 pub mod network;
 pub mod recording;
 pub mod relay;
+pub mod source;
 pub mod witness;
 
 use std::path::PathBuf;
