@@ -21,6 +21,8 @@ const MODE: [&str; 8] = ["--width", "640", "--height", "360", "--fps", "30", "--
 enum Fault {
     Lossy,
     Bursts,
+    /// A client that was told of no reference invalidation may take the first packets that overtake each other for a
+    /// loss, and then waits for 120 frames before it asks for a key frame.
     Reordered,
     Jitter,
     Narrow,

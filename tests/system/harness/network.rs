@@ -147,7 +147,7 @@ struct Relay {
     ports: [u16; 3],
     clients: [Option<SocketAddr>; 3],
     /// How often the client has moved.
-    moves: u8,
+    moves: u32,
     down: Link,
     up: Link,
     under_way: BinaryHeap<Travelling>,
@@ -208,7 +208,8 @@ impl Relay {
                 }
                 Some(Step::Move) => {
                     self.moves += 1;
-                    self.far = far_sockets(Ipv4Addr::new(127, 0, 0, 1 + self.moves), self.ports);
+                    let address = u32::from(Ipv4Addr::LOCALHOST) + self.moves;
+                    self.far = far_sockets(address.into(), self.ports);
                 }
                 None => {}
             }
