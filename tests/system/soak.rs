@@ -5,6 +5,7 @@ use crate::harness::host::{Host, Setup};
 use crate::harness::link::{Conditions, Loss, Rate};
 use crate::harness::network::{Network, Script, Step};
 use crate::harness::source::Source;
+use crate::harness::trigger::Trigger;
 use crate::harness::{Seeded, seed, soak_seconds, turn, until};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ enum Fault {
     MovedInTheDark,
     /// What is captured ends, and is there again soon.
     SourceEnded,
+    /// The encoder fails, as far as one that can is in use: the next in rank cannot.
+    EncoderFailed,
     /// The client goes as it should, and comes back.
     Left,
     /// It is killed, and started again at once.
@@ -40,7 +43,7 @@ enum Fault {
 }
 
 /// How often each happens, out of the sum.
-const FAULTS: [(Fault, usize); 12] = [
+const FAULTS: [(Fault, usize); 13] = [
     (Fault::Lossy, 4),
     (Fault::Bursts, 4),
     (Fault::Reordered, 2),
@@ -50,6 +53,7 @@ const FAULTS: [(Fault, usize); 12] = [
     (Fault::Moved, 3),
     (Fault::MovedInTheDark, 2),
     (Fault::SourceEnded, 3),
+    (Fault::EncoderFailed, 3),
     (Fault::Left, 3),
     (Fault::Killed, 3),
     (Fault::KilledForLong, 1),
@@ -83,7 +87,11 @@ impl Fault {
             },
             Fault::Dark | Fault::MovedInTheDark => Conditions { dark: true, ..clean() },
             Fault::Moved => return vec![(Duration::ZERO, Step::Move)],
-            Fault::SourceEnded | Fault::Left | Fault::Killed | Fault::KilledForLong => return Vec::new(),
+            Fault::SourceEnded
+            | Fault::EncoderFailed
+            | Fault::Left
+            | Fault::Killed
+            | Fault::KilledForLong => return Vec::new(),
         };
         let length = millis(500, 3000);
         let mut script = vec![(Duration::ZERO, Step::Become(conditions)), (length, Step::Become(clean()))];
@@ -98,6 +106,7 @@ struct Soak {
     host: Host,
     client: Client,
     source: Source,
+    trigger: Trigger,
     network: Network,
     random: Seeded,
     stream: Option<Running>,
@@ -107,15 +116,19 @@ struct Soak {
 
 impl Soak {
     fn start(seed: u64) -> Soak {
-        let source = Source::start();
+        let (source, trigger) = (Source::start(), Trigger::new());
         let host = Host::with(&Setup {
-            pipelines: &[("capture/noise.toml", &source.description())],
+            pipelines: &[
+                ("capture/noise.toml", &source.description()),
+                ("encode/h264-failing.toml", &trigger.description()),
+            ],
             arguments: &["--source", "noise"],
             ..Setup::default()
         });
         let client = Client::paired(&host);
         let network = Network::before(&host, seed);
-        let mut soak = Soak { host, client, source, network, random: Seeded(seed), stream: None, struck: 0 };
+        let mut soak =
+            Soak { host, client, source, trigger, network, random: Seeded(seed), stream: None, struck: 0 };
         soak.come(&[]);
         soak
     }
@@ -155,6 +168,7 @@ impl Soak {
                 stream.plays_on(1 + self.random.below(45) as u64, PATIENCE);
                 self.source.begin_again();
             }
+            Fault::EncoderFailed => self.trigger.pull(),
             Fault::Left => {
                 self.leave();
                 self.come(&["--resume"]);
@@ -207,7 +221,9 @@ fn random_faults_leave_nothing_behind() {
     println!("MOONPIPE_SEED={seed}");
     let mut soak = Soak::start(seed);
     // What the first needed may stay for the second: a library, a warm pool. Nothing more after that.
-    for fault in [Fault::Killed, Fault::Dark, Fault::Narrow, Fault::SourceEnded, Fault::Left, Fault::Moved] {
+    for fault in
+        [Fault::Killed, Fault::Dark, Fault::EncoderFailed, Fault::SourceEnded, Fault::Left, Fault::Moved]
+    {
         soak.strike(fault);
     }
     soak.quit();

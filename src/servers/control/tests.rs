@@ -13,13 +13,17 @@ const IDR: [u8; 6] = [2, 3, 2, 0, 0, 0];
 const START_B: [u8; 5] = [7, 3, 1, 0, 0];
 
 /// A socket that can be swapped for another one, and that waits a millisecond for a datagram.
-struct Roaming(UdpSocket);
+struct Roaming {
+    socket: UdpSocket,
+    /// Nothing that the host sends arrives.
+    deaf: bool,
+}
 
 impl Roaming {
     fn new(address: &str) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        Self(socket)
+        Self { socket, deaf: false }
     }
 }
 
@@ -28,11 +32,12 @@ impl rusty_enet::Socket for Roaming {
     type Error = io::Error;
 
     fn send(&mut self, address: SocketAddr, buffer: &[u8]) -> io::Result<usize> {
-        self.0.send_to(buffer, address)
+        self.socket.send_to(buffer, address)
     }
 
     fn receive(&mut self, buffer: &mut [u8; MTU_MAX]) -> io::Result<Option<(SocketAddr, PacketReceived)>> {
-        match self.0.recv_from(buffer) {
+        match self.socket.recv_from(buffer) {
+            Ok(_) if self.deaf => Ok(None),
             Ok((length, from)) => Ok(Some((from, PacketReceived::Complete(length)))),
             Err(_) => Ok(None),
         }
@@ -193,6 +198,25 @@ fn a_client_that_falls_silent_is_reported() {
     assert_eq!(peer.events.blocking_recv(), None);
 }
 
+/// Nothing of the host reaches it for longer than it may be silent itself.
+#[test]
+fn a_client_that_speaks_stays_although_it_does_not_hear() {
+    let silence = Duration::from_secs(1);
+    let host = start_with(silence);
+    let (mut client, mut peer) = joined(&host);
+    client.enet.socket_mut().deaf = true;
+    peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: 1 });
+    let begin = Instant::now();
+    while client.heard.is_empty() {
+        assert!(begin.elapsed() < PATIENCE, "what the host had to say comes at last");
+        client.enet.socket_mut().deaf = begin.elapsed() < 3 * silence;
+        alive(&mut client, &mut peer);
+        std::thread::sleep(silence / 20);
+    }
+    assert!(begin.elapsed() >= 3 * silence);
+    alive(&mut client, &mut peer);
+}
+
 #[test]
 fn a_client_without_its_key_is_silent() {
     let host = start_with(Duration::from_millis(300));
@@ -222,7 +246,7 @@ fn a_client_may_change_its_port() {
     let host = start();
     let (mut client, mut peer) = joined(&host);
     for _ in 0..3 {
-        client.enet.socket_mut().0 = Roaming::new("127.0.0.1:0").0;
+        *client.enet.socket_mut() = Roaming::new("127.0.0.1:0");
         alive(&mut client, &mut peer);
         let heard = client.heard.len();
         peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: 1 });

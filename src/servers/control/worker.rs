@@ -17,6 +17,9 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+/// In milliseconds. Who is gone is decided by what was heard ([`Worker::give_up`]): ENet counts the answers to what it
+/// sent alone, which it repeats ever more rarely on a network that comes and goes.
+const NO_TIMEOUT: u32 = 24 * 3600 * 1000;
 /// Connections at once, those under way and those on their way out included.
 const MAX_PEERS: usize = 64;
 /// Clients ask for as many and use 0 to 0x2f; with fewer they would send everything on 0.
@@ -242,8 +245,7 @@ impl Worker {
         client.last_heard = Instant::now();
         client.report(ControlEvent::Connected);
         let seal = client.seal.clone();
-        let milliseconds = self.silence.as_millis() as u32;
-        self.host.peer_mut(slot).set_timeout(0, milliseconds, milliseconds);
+        self.host.peer_mut(slot).set_timeout(0, NO_TIMEOUT, NO_TIMEOUT);
         let gate = &mut self.host.socket_mut().gate;
         gate.occupy(slot.0 as u16, address, seal);
         gate.dismiss(data);

@@ -10,6 +10,7 @@ pub mod network;
 pub mod recording;
 pub mod relay;
 pub mod source;
+pub mod trigger;
 pub mod witness;
 
 use std::path::PathBuf;
