@@ -66,6 +66,20 @@ fn session(status: &SessionStatus) -> String {
         "   {} frames ({} key, {} repeated, {} dropped), {} packets ({} given up)\n",
         frames.sent, frames.key, frames.repeated, frames.dropped, packets.sent, packets.dropped
     );
+    if let Some(network) = &status.network {
+        let percent = |share: f64| (share * 1000.0).round() / 10.0;
+        let (before, after) = (percent(network.loss_before), percent(network.loss_after));
+        text += &format!(
+            "   {before} % of packets lost, {after} % of blocks beyond parity; parity raised {} times, lowered {}; rate raised {}, lowered {}\n",
+            network.parity_raised, network.parity_lowered, network.rate_raised, network.rate_lowered
+        );
+    }
+    if status.source_rebuilds + status.encoder_replacements > 0 {
+        text += &format!(
+            "   source built again {} times, encoder replaced {} times\n",
+            status.source_rebuilds, status.encoder_replacements
+        );
+    }
     let mut healed: Vec<String> =
         status.key_frames.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     if status.invalidations > 0 {

@@ -17,6 +17,10 @@ pub struct SessionStatus {
     pub encoder: String,
     /// How often a dead encoder was replaced, by itself or another one.
     pub encoder_replacements: u64,
+    /// How often a lost source was built again.
+    pub source_rebuilds: u64,
+    /// What the client reported of the network; nothing where parity and bitrate do not follow it.
+    pub network: Option<Network>,
     /// Since the launch; of a session that ended, until then.
     pub seconds: u64,
     /// Why it ended; nothing while it runs.
@@ -44,6 +48,29 @@ pub struct Frames {
     pub repeated: u64,
     /// Dropped after encoding; the client sees a gap for each.
     pub dropped: u64,
+}
+
+/// What the client's reports say, and what was made of them. Shares are of 1, over the last seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Network {
+    /// Packets lost before parity.
+    pub loss_before: f64,
+    /// Blocks that parity did not mend.
+    pub loss_after: f64,
+    /// Mean number of packets lost in a row.
+    pub burst: f64,
+    /// Loss over the last seconds less that over the last ten: above zero it gets worse.
+    pub trend: f64,
+    /// What encoder, parity, sound and headers may take together now, in kbit/s.
+    pub total_kbps: u32,
+    /// Since the start: reports, blocks among them that failed, and decisions.
+    pub reports: u64,
+    pub failed_blocks: u64,
+    pub parity_raised: u64,
+    pub parity_lowered: u64,
+    pub rate_raised: u64,
+    pub rate_lowered: u64,
 }
 
 /// Datagrams of the video.

@@ -1,8 +1,9 @@
 //! What is remembered of sessions for their owner, while they run and for a while after.
 
+use super::adaptation::Figures;
 use crate::pipeline::video::VideoStats;
 use crate::protocol::rtsp::SessionId;
-use crate::servers::status::{Frames, Packets, SessionStatus};
+use crate::servers::status::{Frames, Network, Packets, SessionStatus};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -70,6 +71,24 @@ impl Page {
             status.encoder.clone_from(&encode.encoder);
             status.encoder_replacements = encode.replacements;
         });
+    }
+
+    /// Writes down what the client reported of the network.
+    pub fn report(&self, figures: &Figures) {
+        let network = Network {
+            loss_before: figures.loss_before,
+            loss_after: figures.loss_after,
+            burst: figures.burst,
+            trend: figures.trend,
+            total_kbps: figures.kbps,
+            reports: figures.reports,
+            failed_blocks: figures.failed_blocks,
+            parity_raised: figures.parity_raised,
+            parity_lowered: figures.parity_lowered,
+            rate_raised: figures.rate_raised,
+            rate_lowered: figures.rate_lowered,
+        };
+        self.write(|status| status.network = Some(network));
     }
 
     /// The session is over.

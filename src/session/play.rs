@@ -121,6 +121,9 @@ impl<'a> Play<'a> {
 
     fn write_down(&self) {
         self.player.page.count(&self.stage.video.stats());
+        if let Some(adapter) = &self.stage.adapter {
+            self.player.page.report(&adapter.figures());
+        }
     }
 
     fn revoked(&self) -> Option<End> {
@@ -213,6 +216,7 @@ impl<'a> Play<'a> {
             Health::Stands(reason) => tracing::warn!(%session, "the picture stands still: {reason}"),
             Health::Rebuilt(_) => {
                 tracing::info!(%session, "a new source shows");
+                self.player.page.write(|status| status.source_rebuilds += 1);
                 self.keys.handle_reason(Reason::Rebuilt);
             }
             Health::Over(reason) => return Some(End::Failed(format!("no source any more: {reason}"))),
