@@ -19,6 +19,10 @@ fn host_in(desktop: &Desktop) -> Host {
     Host::with(&Setup { desktop: Some(desktop), arguments, ..Setup::default() })
 }
 
+/// Of a session's log: the key frame that goes with it has the same reason.
+const SHOWS: &str = "play: a new source shows";
+const STANDS: &str = "the picture stands still";
+
 /// Waits until the log has said this so many times.
 fn wait_times(host: &Host, text: &str, times: usize) {
     until(&format!("{times} × {text:?}"), LIMIT, || {
@@ -38,35 +42,34 @@ struct Deaths {
 }
 
 impl Deaths {
-    fn play(desktop: &Desktop, host: &Host, client: &Client) -> Deaths {
-        desktop.order("kill-compositor");
-        desktop.order(&format!("start-compositor {DARK}"));
-        let (lost, shown) = (times(host, "the picture stands still"), times(host, "a new source shows"));
+    /// `is_bright` says of the desktop what it is before, and after.
+    fn play(desktop: &Desktop, host: &Host, client: &Client, is_bright: &mut bool) -> Deaths {
+        let (lost, shown) = (times(host, STANDS), times(host, SHOWS));
         let look = ["--until-told", "--decode", "--brightness", "desktop=0,0,1280,720"];
         let mut stream = client.start_stream(90, &look);
         stream.picture();
         let mut back = Vec::new();
         for death in 1..=5 {
             desktop.order("kill-compositor");
-            wait_times(host, "the picture stands still", lost + death);
+            wait_times(host, STANDS, lost + death);
             std::thread::sleep(Duration::from_secs(1));
-            let colour = if death % 2 == 1 { BRIGHT } else { DARK };
-            desktop.order(&format!("start-compositor {colour}"));
-            back.push(monotonic_seconds());
-            wait_times(host, "a new source shows", shown + death);
+            *is_bright = !*is_bright;
+            desktop.order(&format!("start-compositor {}", if *is_bright { BRIGHT } else { DARK }));
+            back.push((monotonic_seconds(), *is_bright));
+            wait_times(host, SHOWS, shown + death);
             // Until its background is there too.
             std::thread::sleep(Duration::from_secs(1));
         }
         stream.tell_to_end();
         let report = stream.report(90);
         let changes = &report.brightness["desktop"];
-        let delay = |(death, back): (usize, &f64)| {
-            let is_new = |luma: f64| (luma > BETWEEN) == (death % 2 == 0);
+        let delay = |&(back, is_bright): &(f64, bool)| {
+            let is_new = |luma: f64| (luma > BETWEEN) == is_bright;
             let killed = back - 1.0;
             let new = changes.iter().find(|(seconds, luma)| *seconds > killed && is_new(*luma));
             new.map(|(seconds, _)| seconds - back)
         };
-        let delays = back.iter().enumerate().map(delay).collect();
+        let delays = back.iter().map(delay).collect();
         Deaths { report, delays }
     }
 
@@ -85,7 +88,8 @@ fn a_compositor_that_dies_five_times_in_a_row_shows_again_each_time() {
     let desktop = Desktop::start(1280, 720);
     let host = host_in(&desktop);
     let client = Client::paired(&host);
-    let deaths = at_best(|| Deaths::play(&desktop, &host, &client), Deaths::is_seamless);
+    let mut is_bright = false;
+    let deaths = at_best(|| Deaths::play(&desktop, &host, &client, &mut is_bright), Deaths::is_seamless);
     let report = &deaths.report;
     println!("{:?}, longest gap {} ms: {report:#?}", deaths.delays, report.max_gap_ms);
     report.assert_whole(1280, 720);
@@ -123,9 +127,9 @@ fn survive(desktop: &Desktop, host: &Host, client: &Client) -> Report {
     let deaths: [&[&str]; 3] =
         [&["resize 1920x1080"], &["kill-portal"], &["kill-sound", "kill-portal", "start-sound"]];
     for death in deaths {
-        let shown = times(host, "a new source shows");
+        let shown = times(host, SHOWS);
         death.iter().for_each(|order| desktop.order(order));
-        wait_times(host, "a new source shows", shown + 1);
+        wait_times(host, SHOWS, shown + 1);
     }
     wait_times(host, "the sound is back", heard + 1);
     // Nothing was heard before.
