@@ -128,7 +128,12 @@ impl TryFrom<file::Send> for SendSettings {
                 default.least_fec_percentage.min(most),
             )?,
             most_fec_percentage: most,
-            least_kbps: integer("least-kbps", written.least_kbps, rate.clone(), default.least_kbps)?,
+            least_kbps: integer(
+                "least-kbps",
+                written.least_kbps,
+                100..=i64::from(u32::MAX),
+                default.least_kbps,
+            )?,
             pacing: written.pacing.unwrap_or(default.pacing),
             link_rate: integer("link-rate", written.link_rate, rate, default.link_rate)?,
             dscp: integer("dscp", written.dscp, -1..=63, default.dscp)?,

@@ -99,6 +99,10 @@ impl Watch {
                 Event::GlobalRemoved { id } if known.remove(&id) && known.is_empty() => {
                     return Ok(format!("PipeWire lost {watched}"));
                 }
+                // It died before anybody looked.
+                Event::Done if known.is_empty() && matches!(watched, Watched::Node(_)) => {
+                    return Ok(format!("PipeWire has lost {watched}"));
+                }
                 _ => {}
             }
         }

@@ -31,8 +31,10 @@ pub struct View {
 impl View {
     fn of(source: Arc<Source>, own: bool) -> View {
         let (mut health, looking) = (source.health(), source.look());
-        // What others saw is no news.
-        health.mark_unchanged();
+        // What others saw is no news, unless it is the last.
+        if !matches!(*health.borrow(), Health::Over(_)) {
+            health.mark_unchanged();
+        }
         View { source, health, own, _looking: looking }
     }
 

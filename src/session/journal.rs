@@ -57,7 +57,7 @@ impl Page {
             sent: count(&stats.packetize, "frames"),
             key: count(&stats.packetize, "key-frames"),
             repeated: count(&stats.pace, "repeated"),
-            dropped: count(&stats.packetize, "frames-dropped") + count(&stats.packetize, "frames-skipped"),
+            dropped: count(&stats.packetize, "frames-skipped"),
         };
         let packets = Packets {
             sent: count(&stats.send, "packets"),

@@ -51,7 +51,7 @@ fn play(host: &Host) -> Report {
 fn lost_frames_cost_no_key_frame() {
     let _turn = turn();
     let (file, text) = rfi_first();
-    let config = "[send]\nloss-percentage = 1.5\nloss-seed = 11\nfec-percentage = 0\n";
+    let config = "[send]\nloss-percentage = 1.5\nloss-seed = 11\nfec-percentage = 0\nadaptation = false\n";
     let host =
         Host::with(&Setup { config, pipelines: &[(file, &text)], arguments: &DEBUG, ..Setup::default() });
     let report = play(&host);

@@ -115,6 +115,7 @@ int32_t rfi_encode(rfi_encoder *encoder, const uint8_t *const planes[3], const i
 	x264_picture_t in, out;
 	int count = 0;
 	x264_picture_init(&in);
+	x264_picture_init(&out);
 	in.img.i_csp = encoder->param.i_csp;
 	in.img.i_plane = encoder->param.i_csp == X264_CSP_NV12 ? 2 : 3;
 	for (int i = 0; i < in.img.i_plane; i++) {

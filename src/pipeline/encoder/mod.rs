@@ -22,8 +22,13 @@ use attendant::Wishes;
 use section::{Life, Section};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use supervisor::{Charge, Order, Supervisor};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::time::timeout;
+
+/// Longest that a stream waits for its encoder to end; each step of it has a limit of its own.
+const STOP_LIMIT: Duration = Duration::from_secs(12);
 
 /// Called with each element that is to encode, before it is opened.
 pub(super) type Prepare = Box<dyn Fn(&gst::Element) + Send>;
@@ -81,8 +86,9 @@ impl Present {
         let shown = self.shown();
         let mut stats = shown.stats.clone();
         if let Some(life) = &shown.life {
-            stats.frames += life.frames();
+            // In this order, no unit is counted whose frame is not.
             stats.units += life.units();
+            stats.frames += life.frames();
         }
         stats
     }
@@ -157,7 +163,9 @@ impl Encoder {
         let (answer, stopped) = oneshot::channel();
         let _ = self.orders.send(Order::Stop(answer));
         // Dropped by a supervisor that was stopped before.
-        let _ = stopped.await;
+        if timeout(STOP_LIMIT, stopped).await.is_err() {
+            tracing::warn!("the encoder does not end within {} s: left to itself", STOP_LIMIT.as_secs());
+        }
     }
 }
 

@@ -213,7 +213,10 @@ fn exit(target: &gst::Pad, life: Arc<Life>) -> anyhow::Result<gst::GhostPad> {
         .proxy_pad_chain_function(move |pad, parent, buffer| {
             life.count_unit();
             // It is not the encoder that fails when nobody takes its units.
-            gst::ProxyPad::chain_default(pad, parent, buffer).inspect_err(|_| life.end())
+            gst::ProxyPad::chain_default(pad, parent, buffer).inspect_err(|error| match error {
+                gst::FlowError::NotNegotiated => life.die("nobody takes what it makes"),
+                _ => life.end(),
+            })
         })
         .build();
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
@@ -221,7 +224,8 @@ fn exit(target: &gst::Pad, life: Arc<Life>) -> anyhow::Result<gst::GhostPad> {
             return gst::PadProbeReturn::Ok;
         }
         told.die(ENDED);
-        gst::PadProbeReturn::Drop
+        // Not Drop: the binding has taken the event out already, and GStreamer would release nothing.
+        gst::PadProbeReturn::Handled
     });
     Ok(pad)
 }

@@ -23,6 +23,8 @@ pub struct Adapter {
     /// Share and rate as last told.
     told: (u32, u32),
     told_at: Option<Instant>,
+    /// Frames that were left out here, when it was looked last.
+    skipped: u64,
 }
 
 /// What the stream runs at now.
@@ -53,7 +55,15 @@ impl Adapter {
             frame_interval: Duration::from_nanos(video.fps.interval_ns()),
         };
         let told = (bounds.start_percentage, video.total_kbps);
-        Some(Self { session, adaptation: Adaptation::new(bounds, now), video, audio, told, told_at: None })
+        Some(Self {
+            session,
+            adaptation: Adaptation::new(bounds, now),
+            video,
+            audio,
+            told,
+            told_at: None,
+            skipped: 0,
+        })
     }
 
     /// When to call [`Self::tick`].
@@ -78,8 +88,13 @@ impl Adapter {
 
     /// Looks at the stream, and changes it if that is due.
     pub fn tick(&mut self, now: Instant, stream: &VideoStream, round_trip: Duration) -> Option<Applied> {
-        self.adaptation.handle_round_trip(round_trip);
-        self.adaptation.handle_sent(now, sent(&stream.packetized()));
+        let packetized = stream.packetized();
+        self.adaptation.handle_round_trip(now, round_trip);
+        self.adaptation.handle_sent(now, sent(&packetized));
+        let skipped = packetized.get("frames-skipped").unwrap_or_default();
+        if std::mem::replace(&mut self.skipped, skipped) != skipped {
+            self.handle_own_drop(now);
+        }
         let decision = self.adaptation.poll(now)?;
         let applied = self.apply(stream, decision);
         self.tell(now, decision, applied);

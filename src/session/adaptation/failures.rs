@@ -67,7 +67,7 @@ impl Failures {
         series.sort_by_key(|failure| failure.frame);
         series.dedup_by_key(|failure| failure.frame);
         let (first, last) = (series.first()?, series.last()?);
-        let span = last.frame - first.frame + 1;
+        let span = (last.frame - first.frame).saturating_add(1);
         if series.len() < SERIES || span < frames {
             return None;
         }

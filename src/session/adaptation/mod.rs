@@ -17,6 +17,7 @@ mod rate;
 mod report;
 #[cfg(test)]
 mod simulation;
+mod way;
 
 pub use applying::Adapter;
 pub use decision::{Decision, Reason};
@@ -29,6 +30,7 @@ use rate::{Move, RateControl, View};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
+use way::Way;
 
 /// How often the controller looks.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -134,7 +136,7 @@ pub struct Adaptation {
     /// Blocks since the start that lost something.
     hurt: f64,
     batch: Batch,
-    round_trip: Option<(Duration, Duration)>,
+    way: Way,
     figures: Figures,
 }
 
@@ -169,7 +171,7 @@ impl Adaptation {
             blocks: 0.0,
             hurt: 0.0,
             batch: Batch { since: now, count: 0, first: 0, last: 0 },
-            round_trip: None,
+            way: Way::default(),
             figures: Figures::default(),
             bounds,
         }
@@ -217,9 +219,8 @@ impl Adaptation {
     }
 
     /// How long the way there and back takes.
-    pub fn handle_round_trip(&mut self, round_trip: Duration) {
-        let (best, _) = self.round_trip.unwrap_or((round_trip, round_trip));
-        self.round_trip = Some((best.min(round_trip), round_trip));
+    pub fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
+        self.way.handle_round_trip(now, round_trip);
     }
 
     /// When to poll again.
@@ -289,7 +290,7 @@ impl Adaptation {
             return;
         }
         if self.batch.count >= REPORTS_AT_ONCE && self.sent.frames > 0 {
-            let seen = f64::from(self.batch.last - self.batch.first + 1);
+            let seen = f64::from((self.batch.last - self.batch.first).saturating_add(1));
             let frames = f64::from(self.frames_in(REPORT_INTERVAL));
             let blocks = (frames - seen).max(0.0) * self.blocks / self.sent.frames as f64;
             self.meter.handle_untold(blocks * self.block, blocks);
@@ -304,7 +305,6 @@ impl Adaptation {
 
     fn move_rate(&mut self, now: Instant) -> Option<Reason> {
         let (failures_now, failing_now) = self.meter.failing_now();
-        let (best, round_trip) = self.round_trip.unwrap_or_default();
         let view = View {
             sent_kbps: self.sent_kbps,
             heavy: self.failures.heavy(now, self.frames_in(SERIES)),
@@ -316,7 +316,7 @@ impl Adaptation {
             dispersion: self.meter.dispersion(),
             density: self.meter.density(),
             storm: failures_now >= STORM.0 && failing_now >= STORM.1,
-            queue: round_trip - best,
+            queue: self.way.queue(),
         };
         let before = self.rate.kbps();
         let what = self.rate.update(now, &view);

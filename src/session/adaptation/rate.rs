@@ -256,6 +256,12 @@ impl RateControl {
         {
             return None;
         }
+        if before <= self.floor {
+            // Nothing is left to try but parity.
+            self.last_cut = None;
+            self.acquitted = Some((now + ACQUITTAL, share));
+            return None;
+        }
         let through = before.min(view.sent_kbps) * (1.0 - share);
         self.blame(now, through.max(self.floor));
         self.set(now, (through * RELIEF).min(before * 0.9)).then_some(Move::Cut)
@@ -342,9 +348,9 @@ impl RateControl {
         if now < changed.at + SLOW {
             return None;
         }
-        if view.queue < STANDING {
+        if view.queue < FILLING {
             self.drains = 0;
-        } else if self.drains < 4 {
+        } else if view.queue >= STANDING && self.drains < 4 {
             // No more than that: a way that has become longer is no queue.
             self.drains += 1;
             self.blame(now, self.kbps);

@@ -226,7 +226,8 @@ impl<'a> Run<'a> {
         if now >= measured {
             let sample = 2.0 * self.link.delay + self.link.queue(now);
             self.round_trip += (sample - self.round_trip) * ROUND_TRIP_WEIGHT;
-            self.adaptation.handle_round_trip(Duration::from_secs_f64(self.round_trip.min(0.1)));
+            let (at, measured) = (self.at(now), Duration::from_secs_f64(self.round_trip.min(0.1)));
+            self.adaptation.handle_round_trip(at, measured);
             self.next.2 = now + ROUND_TRIP_INTERVAL;
         }
         while self.reports.front().is_some_and(|(arrival, _)| *arrival <= now) {
