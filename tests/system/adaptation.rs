@@ -3,7 +3,7 @@
 use crate::harness::client::{Client, Report};
 use crate::harness::host::{Host, Setup};
 use crate::harness::relay::Relay;
-use crate::harness::{at_best, turn, until};
+use crate::harness::{at_best, soak_seconds, turn, until};
 use std::time::{Duration, Instant};
 
 /// A picture that no encoder can make small: the stream really is as wide as it was asked for.
@@ -47,7 +47,7 @@ fn five_percent_lost_is_mended_after_the_first_seconds() {
     let _turn = turn();
     let host = host("[send]\nloss-percentage = 5.0\nloss-seed = 5\nfec-percentage = 20\n");
     let client = Client::paired(&host);
-    let play = || client.stream(15, &["--bitrate", "10000"]);
+    let play = || client.stream(soak_seconds(15), &["--bitrate", "10000"]);
     let report = at_best(play, |report: &Report| report.unrecoverable <= 5 && report.lost_late == 0);
     println!("{report:#?}\n{:?}", shares(&host));
     assert!(report.unrecoverable <= 5, "{report:#?}");
