@@ -68,9 +68,10 @@ impl Recovery {
         self.broken = Some(merged);
     }
 
-    /// The frame of this time is encoded next; `key` where a key frame is asked for.
+    /// The frame of this time is encoded next; `key` where a key frame is asked for. One without a time follows the one
+    /// before.
     pub fn handle_frame(&mut self, time: Option<u64>, key: bool) -> Order {
-        let time = time.or(self.frames.back().map(|(time, _)| *time + 1)).unwrap_or_default();
+        let time = time.unwrap_or_else(|| self.frames.back().map_or(0, |(time, _)| time.saturating_add(1)));
         let broken = self.broken.take();
         let from = broken.map(|broken| self.number_at(broken.since));
         let number = self.next_number;

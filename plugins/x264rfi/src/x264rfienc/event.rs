@@ -4,7 +4,8 @@ use crate::recovery::Broken;
 
 const NAME: &str = "GstGameStreamInvalidate";
 
-/// What `event` says; the outer option is none where it is another event.
+/// What `event` says; the outer option is none where it is another event. The inner one is none where it does not say
+/// since when, in nanoseconds: that is answered with FALSE, and whoever sent it asks for a key frame.
 pub fn read(event: &gst::EventRef) -> Option<Option<Broken>> {
     let gst::EventView::CustomUpstream(event) = event.view() else { return None };
     let structure = event.structure().filter(|structure| structure.name() == NAME)?;

@@ -97,7 +97,7 @@ fn colours_rate_and_profile_stand_in_the_stream() {
         let structure = caps.structure(0).unwrap().to_owned();
         let rate = structure.get::<gst::Fraction>("framerate").unwrap();
         assert_eq!(rate, gst::Fraction::new(50, 1));
-        ["colorimetry", "profile"].map(|field| structure.get::<String>(field).unwrap_or_default())
+        ["colorimetry", "profile"].map(|field| structure.get::<String>(field).unwrap())
     };
     for colorimetry in ["bt709", "bt601", "1:3:5:1"] {
         let [seen, _] = parsed(colorimetry, "");
