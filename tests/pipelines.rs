@@ -197,6 +197,18 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
             "{height}",
         ),
         ("capture/lone.toml", "launch = \"pipewiresrc path={node}\"\n".into(), 1, "{fd}"),
+        (
+            "capture/bus.toml",
+            "launch = \"pipewiresrc path={node} fd={fd}\"\nbus = \"tcp:host=elsewhere,port=1\"\n".into(),
+            2,
+            "bus: allowed are unix:path=/absolute/path and unix:abstract=name",
+        ),
+        (
+            "capture/busless.toml",
+            "bus = \"unix:path=/run/bus\"\nlaunch = \"videotestsrc ! video/x-raw\"\n".into(),
+            1,
+            "bus: it is for a launch with {node} and {fd}",
+        ),
         ("audio/silent.toml", "launch = \"audiotestsrc ! opusenc\"\n".into(), 1, "{channels}"),
         (
             "send/nameless.toml",

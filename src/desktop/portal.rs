@@ -7,13 +7,54 @@ use ashpd::desktop::screencast::{
 use ashpd::desktop::{PersistMode, Session};
 use futures_util::StreamExt;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use zbus::address::Transport;
+use zbus::address::transport::UnixSocket;
 
 /// The portal answers so soon where it asks nobody.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Which portal is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desktop {
+    /// Address of its D-Bus, as [`check_bus`] allows it; nothing for the session that this process runs in.
+    pub bus: Option<String>,
+    /// The answer of a person is remembered here, until they revoke it.
+    pub token_file: PathBuf,
+}
+
+impl Desktop {
+    async fn portal(&self) -> anyhow::Result<Portal> {
+        let Some(bus) = &self.bus else {
+            return soon(Portal::new()).await.context(
+                "no desktop portal answers: is this a graphical session, with xdg-desktop-portal and a backend running?",
+            );
+        };
+        let portal = async {
+            let connection = zbus::connection::Builder::address(bus.as_str())?.build().await?;
+            Portal::with_connection(connection).await
+        };
+        soon(portal).await.with_context(|| {
+            format!("no desktop portal answers on {bus}: is that the bus of a graphical session, with xdg-desktop-portal and a backend running?")
+        })
+    }
+}
+
+/// Why this is no address of a bus on this machine.
+pub fn check_bus(address: &str) -> Result<(), String> {
+    let allowed = "allowed are unix:path=/absolute/path and unix:abstract=name";
+    let parsed: zbus::Address = address.parse().map_err(|_| allowed)?;
+    let Transport::Unix(unix) = parsed.transport() else { return Err(allowed.into()) };
+    match unix.path() {
+        // Of several addresses in one, none is taken.
+        UnixSocket::File(path) if path.is_absolute() && !address.contains(';') => Ok(()),
+        UnixSocket::Abstract(_) if !address.contains(';') => Ok(()),
+        _ => Err(allowed.into()),
+    }
+}
 
 /// An open screencast session. Dropping it ends the session too, in its own time.
 pub struct Screencast {
@@ -23,19 +64,16 @@ pub struct Screencast {
 }
 
 impl Screencast {
-    /// Opens a session with one monitor. The answer of a person is remembered in `state_dir`, until they revoke it; no
-    /// limit is set to their time. Dropping the future ends what it opened.
-    /// `on_closed` is called when the desktop ends the session.
+    /// Opens a session with one monitor. No limit is set to the time of the person who is asked. Dropping the future ends
+    /// what it opened. `on_closed` is called when the desktop ends the session.
     pub async fn open(
-        state_dir: &Path,
+        desktop: &Desktop,
         on_closed: impl FnOnce() + Send + 'static,
     ) -> anyhow::Result<Screencast> {
-        let portal = soon(Portal::new()).await.context(
-            "no desktop portal answers: is this a graphical session, with xdg-desktop-portal and a backend running?",
-        )?;
-        let portal = Arc::new(portal);
+        let portal = Arc::new(desktop.portal().await?);
         let session = Open::new(&portal).await.context("the portal opens no session")?;
-        let streams = match select(&portal, &session.session, state_dir).await {
+        let token_file = TokenFile(desktop.token_file.clone());
+        let streams = match select(&portal, &session.session, token_file).await {
             Ok(streams) => streams,
             Err(error) => {
                 session.close().await;
@@ -121,8 +159,11 @@ async fn close(session: &Session<Portal>) {
     }
 }
 
-async fn select(portal: &Portal, session: &Session<Portal>, state_dir: &Path) -> anyhow::Result<Streams> {
-    let token_file = TokenFile(state_dir.join("portal-token"));
+async fn select(
+    portal: &Portal,
+    session: &Session<Portal>,
+    token_file: TokenFile,
+) -> anyhow::Result<Streams> {
     let token = token_file.read();
     let cursor = soon(portal.available_cursor_modes()).await.unwrap_or_default();
     let mut options = SelectSourcesOptions::default()
@@ -183,6 +224,36 @@ impl TokenFile {
                 "{} cannot be written, the desktop will ask again next time: {error}",
                 self.0.display()
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bus_is_a_socket_of_this_machine() {
+        for good in [
+            "unix:path=/run/user/1000/bus",
+            "unix:path=/tmp/dbus-x,guid=0123456789abcdef0123456789abcdef",
+            "unix:abstract=/tmp/dbus-x",
+        ] {
+            assert_eq!(check_bus(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "/run/user/1000/bus",
+            "unix:path=bus",
+            "unix:dir=/tmp",
+            "unix:runtime=yes",
+            "tcp:host=example.org,port=1",
+            "unixexec:path=/bin/sh",
+            "autolaunch:",
+            "unix:path=/a;unix:path=/b",
+        ] {
+            let refused = check_bus(bad).unwrap_err();
+            assert!(refused.contains("unix:path="), "{bad}: {refused}");
         }
     }
 }

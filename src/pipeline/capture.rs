@@ -5,7 +5,7 @@ use super::description::{CaptureDescription, Mode};
 use super::frames::Frames;
 use super::launch;
 use super::run::{self, Runner, StreamEvent};
-use crate::desktop::portal::Screencast;
+use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
 use anyhow::{Context, bail};
 use gst::prelude::*;
@@ -22,7 +22,7 @@ pub struct CaptureSpec {
     pub description: CaptureDescription,
     /// Only for a description that follows the client; others ignore it.
     pub mode: Mode,
-    /// Where the portal's restore token is kept.
+    /// Where the portal's restore tokens are kept, one for each description.
     pub state_dir: PathBuf,
 }
 
@@ -37,26 +37,31 @@ pub struct Recipe {
     pub(super) launch: String,
     /// Caps of what it ends in.
     pub(super) delivers: &'static str,
-    /// Where the restore token is kept, for one that needs the portal.
-    pub(super) portal: Option<PathBuf>,
+    /// Whose portal, for one that needs it.
+    pub(super) portal: Option<Desktop>,
 }
 
 impl From<CaptureSpec> for Recipe {
     fn from(spec: CaptureSpec) -> Recipe {
         let CaptureSpec { description, mode, state_dir } = spec;
+        let name = description.common.name.clone();
+        let token_file = state_dir.join(format!("portal-token-{name}"));
         Recipe {
             what: "capture",
             launch: description.fill(mode, None),
             delivers: "video/x-raw",
-            portal: description.uses_portal().then_some(state_dir),
-            name: description.common.name,
+            portal: description.uses_portal().then_some(Desktop { bus: description.bus, token_file }),
+            name,
         }
     }
 }
 
 impl Recipe {
-    fn reads_pipewire(&self) -> bool {
-        launch::elements(&self.launch).iter().any(|element| element.factory == "pipewiresrc")
+    /// From the daemon of the session that this process runs in.
+    fn reads_own_pipewire(&self) -> bool {
+        let is_elsewhere = self.portal.as_ref().is_some_and(|desktop| desktop.bus.is_some());
+        let elements = launch::elements(&self.launch);
+        !is_elsewhere && elements.iter().any(|element| element.factory == "pipewiresrc")
     }
 }
 
@@ -116,7 +121,7 @@ impl Capture {
 
     async fn build(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
         let (mut screencast, mut remote, mut watching) = (None, None, Vec::new());
-        if recipe.reads_pipewire() {
+        if recipe.reads_own_pipewire() {
             if let Some(missing) = watch::missing().await {
                 // Before a portal is asked: one that has not noticed yet waits for the daemon and answers no more.
                 // And what nobody connects keeps the state change waiting.
@@ -125,9 +130,9 @@ impl Capture {
             watching.extend(watch_daemon(feed.clone()).await);
         }
         let mut text = recipe.launch;
-        if let Some(state_dir) = &recipe.portal {
+        if let Some(desktop) = &recipe.portal {
             let closed = feed.clone();
-            let session = Screencast::open(state_dir, move || {
+            let session = Screencast::open(desktop, move || {
                 closed.lose("the desktop ended the screencast".into());
             })
             .await?;

@@ -4,6 +4,7 @@
 
 use super::launch;
 use super::read::Source;
+use crate::desktop::portal;
 use crate::protocol::params::{Codec, Fps};
 use serde::Deserialize;
 use std::fmt;
@@ -36,6 +37,8 @@ pub struct Need {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaptureDescription {
     pub common: Common,
+    /// D-Bus on which the portal is asked; nothing for that of the session that the host runs in.
+    pub bus: Option<String>,
 }
 
 /// How a picture is encoded: raw pictures in system memory in, whole access units out.
@@ -237,6 +240,7 @@ impl Describes for CaptureDescription {
         struct Written {
             rank: Option<i32>,
             needs: Option<Vec<Spanned<String>>>,
+            bus: Option<Spanned<String>>,
             launch: Spanned<String>,
         }
         let source = Source { name, file, toml };
@@ -244,7 +248,14 @@ impl Describes for CaptureDescription {
         source.only(&w.launch, &["width", "height", "fps", "node", "fd"])?;
         source.all_or_none(&w.launch, &["width", "height", "fps"])?;
         source.all_or_none(&w.launch, &["node", "fd"])?;
-        Ok(Self { common: source.common(w.rank, w.needs, w.launch)? })
+        let description = Self { common: source.common(w.rank, w.needs, w.launch)?, bus: None };
+        let Some(bus) = w.bus else { return Ok(description) };
+        let checked = match description.uses_portal() {
+            true => portal::check_bus(bus.as_ref()),
+            false => Err("it is for a launch with {node} and {fd}".into()),
+        };
+        checked.map_err(|reason| source.refused(bus.span().start, format!("bus: {reason}")))?;
+        Ok(Self { bus: Some(bus.into_inner()), ..description })
     }
 }
 
