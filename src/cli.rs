@@ -81,6 +81,14 @@ pub enum Command {
         json: bool,
     },
 
+    /// Show another source to everybody who plays, and to those who come later, until the host ends
+    ///
+    /// Nobody reconnects. The new source is started first; when it does not show anything, everything stays as it is.
+    Switch {
+        /// A capture description, see `moonpipe pipelines`
+        source: String,
+    },
+
     /// List the pipeline descriptions, with what works on this machine and why the rest does not
     Pipelines,
 

@@ -4,8 +4,8 @@ use crate::config::{Places, Settings};
 use crate::files;
 use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
-use crate::pipeline::description::{AudioDescription, CaptureDescription, Describes, SendDescription};
-use crate::pipeline::library::Library;
+use crate::pipeline::description::{AudioDescription, CaptureDescription, SendDescription};
+use crate::pipeline::library::{self, Library};
 use crate::protocol::ports::Ports;
 use crate::servers::admin::{AdminSocket, Desk};
 use crate::servers::control::ControlServer;
@@ -102,7 +102,8 @@ impl Host {
         let nvhttp = NvHttp { identity, clients, sessions: Arc::new(sessions.clone()), offer, pairing };
         servers.spawn(nvhttp::serve(listeners, nvhttp, stop.clone()));
         servers.spawn(rtsp::serve(rtsp_listener, Arc::new(sessions.clone()), stop.clone()));
-        let desk = Desk { pairing: desk, sessions: Arc::new(sessions.clone()) };
+        let desk =
+            Desk { pairing: desk, sessions: Arc::new(sessions.clone()), sources: Arc::new(sessions.clone()) };
         servers.spawn(admin.serve(desk, stop.clone()));
         let discovery = Discovery::start(&name, settings.ports.http())
             .inspect_err(|error| tracing::warn!("Moonlight must be told this host's address: {error:#}"))
@@ -201,7 +202,7 @@ impl Sockets {
             ports: settings.ports,
             clients,
             choice,
-            captures: Captures::new(descriptions.capture, places.state_dir.clone()),
+            captures: Captures::new(descriptions.captures, &descriptions.source, places.state_dir.clone())?,
             audio_description: descriptions.audio,
             send_video: descriptions.send_video,
             send_audio: descriptions.send_audio,
@@ -216,7 +217,8 @@ impl Sockets {
 
 /// What the settings choose from the library.
 struct Descriptions {
-    capture: CaptureDescription,
+    captures: BTreeMap<String, CaptureDescription>,
+    source: String,
     audio: AudioDescription,
     send_video: SendDescription,
     send_audio: SendDescription,
@@ -224,37 +226,14 @@ struct Descriptions {
 
 impl Descriptions {
     fn choose(library: &Library, settings: &Settings) -> anyhow::Result<Self> {
+        library::named(&library.capture, &settings.source, "source")?;
         Ok(Self {
-            capture: named(&library.capture, &settings.source, "source")?,
-            audio: named(&library.audio, &settings.audio, "audio")?,
-            send_video: named(&library.send, "video", "send")?,
-            send_audio: named(&library.send, "audio", "send")?,
+            captures: library.capture.clone(),
+            source: settings.source.clone(),
+            audio: library::named(&library.audio, &settings.audio, "audio")?,
+            send_video: library::named(&library.send, "video", "send")?,
+            send_audio: library::named(&library.send, "audio", "send")?,
         })
-    }
-}
-
-/// The settings name a description that does not exist.
-#[derive(Debug, thiserror::Error)]
-#[error("{key} {name} is not known: choose one of {known}")]
-pub struct UnknownDescription {
-    key: &'static str,
-    name: String,
-    known: String,
-}
-
-/// The description of this name, if this machine can run it.
-fn named<D: Describes + Clone>(
-    all: &BTreeMap<String, D>,
-    name: &str,
-    key: &'static str,
-) -> anyhow::Result<D> {
-    let Some(description) = all.get(name) else {
-        let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        bail!(UnknownDescription { key, name: name.to_owned(), known });
-    };
-    match &description.common().obstacle {
-        Some(why) => bail!("{key} {name} cannot work here because {why}"),
-        None => Ok(description.clone()),
     }
 }
 

@@ -61,7 +61,8 @@ fn session(status: &SessionStatus) -> String {
         return text;
     }
     let (kbps, parity) = (status.encoder_kbps, status.fec_percentage);
-    text += &format!("   {} by {}, {kbps} kbit/s and {parity} % parity\n", status.stream, status.encoder);
+    let SessionStatus { stream, source, encoder, .. } = status;
+    text += &format!("   {source} as {stream} by {encoder}, {kbps} kbit/s and {parity} % parity\n");
     text += &format!(
         "   {} frames ({} key, {} repeated, {} dropped), {} packets ({} given up)\n",
         frames.sent, frames.key, frames.repeated, frames.dropped, packets.sent, packets.dropped

@@ -7,11 +7,11 @@ use anyhow::Context;
 use clap::Parser;
 use cli::{Cli, ClientsAction, Command, Common};
 use moonpipe::config::{self, ConfigError, Places, Settings};
-use moonpipe::host::{self, UnknownDescription};
+use moonpipe::host;
 use moonpipe::identity::Clients;
 use moonpipe::memory;
 use moonpipe::pipeline::probe;
-use moonpipe::pipeline::{self, library::Library};
+use moonpipe::pipeline::{self, library::Library, library::UnknownDescription};
 use moonpipe::servers::admin::{self, Reply, Request};
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -60,6 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Clients { action: None } => list_clients(&places).map(|()| ExitCode::SUCCESS),
         Command::Clients { action: Some(ClientsAction::Remove { name }) } => remove_client(&places, &name),
         Command::Sessions { json } => list_sessions(&places, json),
+        Command::Switch { source } => switch(&places, source),
         Command::Pipelines => list_pipelines(&places),
         Command::ProbeEncoder { .. } => unreachable!("handled before the log starts"),
     }
@@ -116,6 +117,17 @@ fn list_sessions(places: &Places, json: bool) -> anyhow::Result<ExitCode> {
         Reply::Sessions(sessions) if json => println!("{}", serde_json::to_string_pretty(&sessions)?),
         Reply::Sessions(sessions) if sessions.is_empty() => eprintln!("nobody has played yet"),
         Reply::Sessions(sessions) => print!("{}", listing::sessions(&sessions)),
+        other => return not_answered(other),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn switch(places: &Places, source: String) -> anyhow::Result<ExitCode> {
+    match ask(places, &Request::Switch { source: source.clone() })? {
+        Reply::Switched { players: 0 } => println!("nobody plays; the next session sees {source}"),
+        Reply::Switched { players: 1 } => println!("the one who plays sees {source} now"),
+        Reply::Switched { players } => println!("all {players} who play see {source} now"),
+        Reply::ShownAlready => println!("{source} is what is shown already"),
         other => return not_answered(other),
     }
     Ok(ExitCode::SUCCESS)

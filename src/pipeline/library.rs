@@ -5,6 +5,7 @@ use super::description::{
     AudioDescription, CaptureDescription, Describes, EncodeDescription, Refused, SendDescription,
 };
 use super::read;
+use anyhow::bail;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,31 @@ impl Library {
             }
         }
         found
+    }
+}
+
+/// Somebody names a description that does not exist.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} {name} is not known: choose one of {known}")]
+pub struct UnknownDescription {
+    key: &'static str,
+    name: String,
+    known: String,
+}
+
+/// The description of this name, if this machine can run it. `key` is what it is for.
+pub fn named<D: Describes + Clone>(
+    all: &BTreeMap<String, D>,
+    name: &str,
+    key: &'static str,
+) -> anyhow::Result<D> {
+    let Some(description) = all.get(name) else {
+        let known = all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        bail!(UnknownDescription { key, name: name.to_owned(), known });
+    };
+    match &description.common().obstacle {
+        Some(why) => bail!("{key} {name} cannot work here because {why}"),
+        None => Ok(description.clone()),
     }
 }
 

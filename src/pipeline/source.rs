@@ -9,13 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-
-/// Longest that a switch waits for the first frame of the new capture.
-const SWITCH_LIMIT: Duration = Duration::from_secs(15);
 
 /// How a source fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +32,8 @@ pub struct Source {
     frames: Frames,
     health: watch::Receiver<Health>,
     looking: Arc<watch::Sender<usize>>,
-    switches: mpsc::UnboundedSender<Switch>,
+    /// Cancelled by the first frame.
+    shown: CancellationToken,
     stop: CancellationToken,
     /// Cancelled when nothing of it is left.
     gone: CancellationToken,
@@ -56,14 +54,13 @@ impl Source {
     pub async fn start(recipe: impl Into<Recipe>, limits: Limits) -> anyhow::Result<Source> {
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let (health, healthy) = watch::channel(Health::Runs);
-        let (switches, requests) = mpsc::unbounded_channel();
         let mut keeper = Keeper::new(recipe.into(), limits, health);
         keeper.start_first().await?;
         let source = Self {
             frames: keeper.frames.clone(),
             health: healthy,
             looking: keeper.looking.clone(),
-            switches,
+            shown: keeper.shown.clone(),
             stop: stop.clone(),
             gone: gone.clone(),
             _stop_on_drop: stop.clone().drop_guard(),
@@ -71,7 +68,7 @@ impl Source {
         tokio::spawn(async move {
             // A fault in here must not keep anybody waiting.
             let _gone = gone.drop_guard();
-            keeper.run(requests, stop).await;
+            keeper.run(stop).await;
         });
         Ok(source)
     }
@@ -101,13 +98,21 @@ impl Source {
         self.health.clone()
     }
 
-    /// Shows another capture from now on: it is built first, and takes over with its first frame. The one before goes
-    /// on if that fails.
-    pub async fn switch(&self, recipe: impl Into<Recipe>) -> anyhow::Result<()> {
-        let (answer, answered) = oneshot::channel();
-        let over = || anyhow!("the source is over");
-        self.switches.send(Switch { recipe: recipe.into(), answer }).map_err(|_| over())?;
-        answered.await.map_err(|_| over())?
+    /// Waits for the first frame; the reason if the capture is lost before.
+    pub async fn shows(&self) -> Result<(), String> {
+        let mut health = self.health();
+        let lost = async {
+            let lost = health.wait_for(|health| matches!(health, Health::Stands(_) | Health::Over(_))).await;
+            match lost.as_deref() {
+                Ok(Health::Stands(reason) | Health::Over(reason)) => reason.clone(),
+                _ => "the source is closed".into(),
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.shown.cancelled() => Ok(()),
+            reason = lost => Err(reason),
+        }
     }
 
     /// Ends it, and waits until every thread of it is gone.
@@ -115,11 +120,6 @@ impl Source {
         self.stop.cancel();
         self.gone.cancelled().await;
     }
-}
-
-struct Switch {
-    recipe: Recipe,
-    answer: oneshot::Sender<anyhow::Result<()>>,
 }
 
 type Building = BoxFuture<'static, anyhow::Result<Capture>>;
@@ -131,14 +131,6 @@ struct Attempt {
     /// What it reported while it started.
     shows: bool,
     lost: Option<String>,
-    switch: Option<Switching>,
-}
-
-/// What a switch keeps until its capture shows something.
-struct Switching {
-    request: Switch,
-    deadline: Instant,
-    started: Option<Capture>,
 }
 
 /// The task that owns the captures.
@@ -155,6 +147,7 @@ struct Keeper {
     attempt: Option<Attempt>,
     plan: Rebuilds,
     looking: Arc<watch::Sender<usize>>,
+    shown: CancellationToken,
     health: watch::Sender<Health>,
     rebuilt: u64,
     /// Captures that are being closed: some take seconds.
@@ -175,6 +168,7 @@ impl Keeper {
             attempt: None,
             plan: Rebuilds::new(limits),
             looking: Arc::new(watch::channel(0).0),
+            shown: CancellationToken::new(),
             health,
             rebuilt: 0,
             closing: TaskTracker::new(),
@@ -187,7 +181,7 @@ impl Keeper {
         Ok(())
     }
 
-    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Switch>, stop: CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
         let mut looking = self.looking.subscribe();
         loop {
             if self.plan.is_rebuilding() && *looking.borrow_and_update() == 0 {
@@ -198,54 +192,43 @@ impl Keeper {
                 self.end(reason);
                 break;
             }
-            let due = self.deadline();
+            let due = self.plan.deadline();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok(()) = looking.changed() => {}
                 Some((number, event)) = self.events.recv() => self.handle_event(number, event),
-                Some(request) = requests.recv() => self.handle_request(request),
                 result = built(&mut self.attempt) => self.handle_built(result),
-                () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => {
-                    self.give_up_switch_if_due();
-                }
+                () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => {}
             }
         }
         self.close().await;
     }
 
-    /// Does what the plan says is due; the reason if that is to end. A switch goes first.
+    /// Does what the plan says is due; the reason if that is to end.
     fn take_step(&mut self) -> Option<String> {
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.switch.is_some()) {
-            return None;
-        }
         match self.plan.poll(Instant::now())? {
             Step::Try => {
                 self.close_running();
                 let (number, building) = self.build(self.recipe.clone());
                 let building = in_time(self.patience, building);
-                self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: None });
+                self.attempt = Some(Attempt { number, building, shows: false, lost: None });
                 None
             }
             Step::GiveUp(reason) => Some(reason),
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        match self.attempt.as_ref().and_then(|attempt| attempt.switch.as_ref()) {
-            Some(switching) => Some(switching.deadline),
-            None => self.plan.deadline(),
-        }
-    }
-
     fn handle_event(&mut self, number: u64, event: CaptureEvent) {
         tracing::debug!("capture {number} of {}: {event:?}", self.recipe.name);
+        if event == CaptureEvent::FirstFrame {
+            self.shown.cancel();
+        }
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) {
             match event {
                 CaptureEvent::FirstFrame => attempt.shows = true,
                 CaptureEvent::Lost(reason) => attempt.lost = Some(reason),
                 CaptureEvent::CapsChanged(_) => {}
             }
-            self.settle_switch();
         } else if self.running.as_ref().is_some_and(|(running, _)| *running == number) {
             match event {
                 // Of the first capture, everybody sees the first frame anyway.
@@ -258,16 +241,7 @@ impl Keeper {
 
     /// The building of the attempt came to an end.
     fn handle_built(&mut self, result: anyhow::Result<Capture>) {
-        let Some(attempt) = &mut self.attempt else { return };
-        if let Some(switching) = &mut attempt.switch {
-            match result {
-                Ok(capture) => switching.started = Some(capture),
-                Err(error) => attempt.lost = Some(format!("{error:#}")),
-            }
-            self.settle_switch();
-            return;
-        }
-        let Attempt { number, shows, lost, .. } = self.attempt.take().expect("looked at above");
+        let Some(Attempt { number, shows, lost, .. }) = self.attempt.take() else { return };
         match result {
             Ok(capture) => {
                 self.plan.handle_started(capture.tells_loss());
@@ -284,53 +258,6 @@ impl Keeper {
                 self.plan.handle_refused(Instant::now(), format!("{error:#}"));
             }
         }
-    }
-
-    fn handle_request(&mut self, request: Switch) {
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.switch.is_none()) {
-            self.plan.handle_refused(Instant::now(), "another capture was asked for".into());
-            self.attempt = None;
-        }
-        self.refuse_switch("another switch came");
-        let (number, building) = self.build(request.recipe.clone());
-        let switching = Switching { request, deadline: Instant::now() + SWITCH_LIMIT, started: None };
-        self.attempt = Some(Attempt { number, building, shows: false, lost: None, switch: Some(switching) });
-    }
-
-    /// Ends a switch whose capture shows something, or is lost.
-    fn settle_switch(&mut self) {
-        let Some(attempt) = &mut self.attempt else { return };
-        let Some(switching) = &mut attempt.switch else { return };
-        if let Some(reason) = attempt.lost.take() {
-            self.refuse_switch(&reason);
-        } else if attempt.shows
-            && let Some(capture) = switching.started.take()
-        {
-            let attempt = self.attempt.take().expect("looked at above");
-            self.close_running();
-            self.running = Some((attempt.number, capture));
-            self.shows_again();
-            if let Some(Switching { request, .. }) = attempt.switch {
-                self.recipe = request.recipe;
-                let _ = request.answer.send(Ok(()));
-            }
-        }
-    }
-
-    fn give_up_switch_if_due(&mut self) {
-        let switching = self.attempt.as_ref().and_then(|attempt| attempt.switch.as_ref());
-        if switching.is_some_and(|switching| switching.deadline <= Instant::now()) {
-            self.refuse_switch(&format!("it shows nothing within {} s", SWITCH_LIMIT.as_secs()));
-        }
-    }
-
-    fn refuse_switch(&mut self, reason: &str) {
-        let switching = self.attempt.take_if(|attempt| attempt.switch.is_some()).and_then(|a| a.switch);
-        let Some(Switching { request, started, .. }) = switching else { return };
-        if let Some(capture) = started {
-            self.closing.spawn(capture.close());
-        }
-        let _ = request.answer.send(Err(anyhow!("{reason}")));
     }
 
     fn lose(&mut self, reason: String) {
@@ -362,11 +289,11 @@ impl Keeper {
     }
 
     async fn close(mut self) {
-        self.refuse_switch("the source is over");
         self.attempt = None;
         self.close_running();
         self.closing.close();
         self.closing.wait().await;
+        tracing::debug!("the source {} is closed", self.recipe.name);
     }
 }
 
@@ -376,13 +303,11 @@ fn in_time(limit: Duration, building: Building) -> Building {
     tokio::time::timeout(limit, building).map(move |built| built.unwrap_or_else(late)).boxed()
 }
 
-/// What became of the attempt; waits for ever when there is none, or when it is built already.
+/// What became of the attempt; waits for ever when there is none.
 async fn built(attempt: &mut Option<Attempt>) -> anyhow::Result<Capture> {
     match attempt {
-        Some(Attempt { switch: Some(Switching { started: Some(_), .. }), .. }) | None => {
-            std::future::pending().await
-        }
         Some(attempt) => attempt.building.as_mut().await,
+        None => std::future::pending().await,
     }
 }
 

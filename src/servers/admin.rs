@@ -3,6 +3,7 @@
 use crate::servers::nvhttp::{NotTold, PairingDesk};
 use crate::servers::status::SessionStatus;
 use anyhow::{Context, bail};
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{File, Permissions};
@@ -24,6 +25,18 @@ pub enum Request {
     Pair { pin: String, name: Option<String> },
     /// Tell of every session, and of those that ended lately.
     Sessions,
+    /// Show the source of this name from now on.
+    Switch { source: String },
+}
+
+impl Request {
+    /// Longest that the command line waits for its answer.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Switch { .. } => SWITCH_LIMIT + PATIENCE,
+            Self::Pair { .. } | Self::Sessions => 2 * PATIENCE,
+        }
+    }
 }
 
 /// What the host answers.
@@ -36,6 +49,10 @@ pub enum Reply {
     NobodyWaits,
     /// In the order of their launch.
     Sessions(Vec<SessionStatus>),
+    /// So many players see the source now, and all who come later.
+    Switched { players: usize },
+    /// The source that was named is on.
+    ShownAlready,
     /// The host does not do it: `reason` says why, and what to do.
     Refused { reason: String },
 }
@@ -48,6 +65,8 @@ const LONGEST_REQUEST: u64 = 4096;
 const LONGEST_REPLY: u64 = 1 << 20;
 /// A command line that is there sends its line at once.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest that a switch may take: a person may have to agree to it.
+pub const SWITCH_LIMIT: Duration = Duration::from_secs(30);
 
 fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("host.sock")
@@ -69,12 +88,28 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
 pub struct Desk {
     pub pairing: PairingDesk,
     pub sessions: Arc<dyn Overview>,
+    pub sources: Arc<dyn Sources>,
 }
 
 /// Who plays.
 pub trait Overview: Send + Sync {
     /// Every session, and those that ended lately, in the order of their launch.
     fn sessions(&self) -> Vec<SessionStatus>;
+}
+
+/// What players see.
+pub trait Sources: Send + Sync {
+    /// Shows the source of this name to all from now on. On an error nothing has changed.
+    fn switch<'a>(&'a self, source: &'a str) -> BoxFuture<'a, anyhow::Result<Switched>>;
+}
+
+/// What became of a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switched {
+    /// So many players see the new source.
+    Done { players: usize },
+    /// It was on before.
+    ShownAlready,
 }
 
 /// The listening socket; its file goes with it.
@@ -142,6 +177,11 @@ async fn answer(mut stream: UnixStream, desk: Desk) {
 async fn decide(line: &str, desk: &Desk) -> Reply {
     match serde_json::from_str(line) {
         Ok(Request::Sessions) => Reply::Sessions(desk.sessions.sessions()),
+        Ok(Request::Switch { source }) => match desk.sources.switch(&source).await {
+            Ok(Switched::Done { players }) => Reply::Switched { players },
+            Ok(Switched::ShownAlready) => Reply::ShownAlready,
+            Err(error) => Reply::Refused { reason: format!("{error:#}") },
+        },
         Ok(Request::Pair { pin, name }) => match desk.pairing.tell_pin(&pin, name).await {
             Ok(told) => {
                 Reply::Told { name: told.name, address: told.address.to_string(), others: told.others }
@@ -170,7 +210,7 @@ pub async fn ask(state_dir: &Path, request: &Request) -> anyhow::Result<Reply> {
     })?;
     let line = serde_json::to_string(request)? + "\n";
     stream.write_all(line.as_bytes()).await?;
-    let answer = tokio::time::timeout(2 * PATIENCE, read_line(&mut stream, LONGEST_REPLY))
+    let answer = tokio::time::timeout(request.patience(), read_line(&mut stream, LONGEST_REPLY))
         .await
         .context("the host does not answer: is it stopped?")??;
     if answer.is_empty() {

@@ -13,6 +13,8 @@ pub struct SessionStatus {
     pub client: String,
     /// What is streamed, once that is settled: `H.264 1280x720 at 60 fps`.
     pub stream: String,
+    /// Name of the capture description that is shown.
+    pub source: String,
     /// Name of the encode description in use.
     pub encoder: String,
     /// How often a dead encoder was replaced, by itself or another one.

@@ -2,85 +2,330 @@
 //!
 //! A source that follows its client belongs to one session and goes with it. Any other shows what is there anyway:
 //! all sessions share it, and it outlives them, so that a desktop is asked for its consent and its first frame once.
+//!
+//! A switch starts the sources that the other description needs, one for all or one for each session. Once every one of
+//! them shows something all sessions are moved to them, in one step, and what they looked at before is closed. If one
+//! does not, nobody has noticed anything.
 
+use super::view::{Look, View};
 use crate::pipeline::capture::CaptureSpec;
-use crate::pipeline::description::{CaptureDescription, Mode};
+use crate::pipeline::description::{CaptureDescription, Describes, Mode};
+use crate::pipeline::library;
 use crate::pipeline::rebuild::Limits;
-use crate::pipeline::source::{Health, Looking, Source};
+use crate::pipeline::source::{Health, Source};
+use crate::servers::admin::{SWITCH_LIMIT, Switched};
+use anyhow::{anyhow, bail};
+use std::collections::BTreeMap;
+use std::future::pending;
 use std::path::PathBuf;
-use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The sources of this host.
 pub struct Captures {
-    description: CaptureDescription,
+    library: BTreeMap<String, CaptureDescription>,
     state_dir: PathBuf,
-    shared: Mutex<Option<Arc<Source>>>,
+    now: Arc<Mutex<Now>>,
+    /// Held while the shared source is started, so that there is one.
+    starting: tokio::sync::Mutex<()>,
+    /// Sources that nobody looks at any more.
+    closing: TaskTracker,
 }
 
-/// What a session looks at.
-pub struct View {
-    pub source: Arc<Source>,
-    /// News since the session looks.
-    pub health: watch::Receiver<Health>,
-    /// It ends with the session.
-    own: bool,
-    _looking: Looking,
+/// What is on.
+struct Now {
+    description: CaptureDescription,
+    shared: Option<Arc<Source>>,
+    sessions: BTreeMap<u64, Session>,
+    entered: u64,
+    /// Ends the switch that is under way; nothing once the host ends.
+    switch: Option<CancellationToken>,
 }
 
-impl View {
-    fn of(source: Arc<Source>, own: bool) -> View {
-        let (mut health, looking) = (source.health(), source.look());
-        // What others saw is no news, unless it is the last.
-        if !matches!(*health.borrow(), Health::Over(_)) {
-            health.mark_unchanged();
-        }
-        View { source, health, own, _looking: looking }
+/// Somebody who looks.
+struct Session {
+    mode: Mode,
+    moves: mpsc::UnboundedSender<Look>,
+}
+
+/// Keeps a session among those who look, until it is dropped.
+pub(super) struct Entered {
+    now: Arc<Mutex<Now>>,
+    id: u64,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        lock(&self.now).sessions.remove(&self.id);
     }
-
-    /// Ends a source of the session's own; a shared one stays.
-    pub async fn close(self) {
-        if self.own {
-            self.source.close().await;
-        }
-    }
 }
+
+/// Sources that a switch has made ready, by session; the one for all has no session.
+type Ready = BTreeMap<Option<u64>, Look>;
 
 impl Captures {
-    pub fn new(description: CaptureDescription, state_dir: PathBuf) -> Self {
-        Self { description, state_dir, shared: Mutex::new(None) }
+    /// Begins with the source of this name.
+    pub fn new(
+        library: BTreeMap<String, CaptureDescription>,
+        source: &str,
+        state_dir: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let now = Now {
+            description: library::named(&library, source, "source")?,
+            shared: None,
+            sessions: BTreeMap::new(),
+            entered: 0,
+            switch: Some(CancellationToken::new()),
+        };
+        let (starting, closing) = (tokio::sync::Mutex::new(()), TaskTracker::new());
+        Ok(Self { library, state_dir, now: Arc::new(Mutex::new(now)), starting, closing })
     }
 
     /// The source for a session of `mode`: a new one, or the one that all share.
-    pub async fn open(&self, mode: Mode) -> anyhow::Result<View> {
-        if self.description.follows_client() {
-            return Ok(View::of(self.start(mode).await?, true));
+    pub(super) async fn open(&self, mode: Mode) -> anyhow::Result<View> {
+        loop {
+            let description = self.now().description.clone();
+            let view = match description.follows_client() {
+                true => self.open_own(&description, mode).await,
+                false => self.open_shared(&description, mode).await,
+            };
+            match view {
+                Ok(Some(view)) => return Ok(view),
+                Err(error) if self.is_on(&description) => return Err(error),
+                // Another one is on meanwhile.
+                Ok(None) | Err(_) => {}
+            }
         }
-        let mut shared = self.shared.lock().await;
-        if let Some(source) = &*shared {
-            let view = View::of(source.clone(), false);
-            let over = match &*view.health.borrow() {
+    }
+
+    /// Shows the source of this name to all who look, at the modes they have, and to those who come later. The last of
+    /// two switches counts. On an error nothing has changed.
+    pub async fn switch(&self, name: &str) -> anyhow::Result<Switched> {
+        let description = library::named(&self.library, name, "source")?;
+        let Some(ended) = self.begin_switch(name)? else { return Ok(Switched::ShownAlready) };
+        tracing::info!("a switch to the source {name} begins");
+        let mut ready = Ready::new();
+        let result = tokio::select! {
+            biased;
+            () = ended.cancelled() => Err(self.given_up()),
+            result = timeout(SWITCH_LIMIT, self.move_all(&description, &mut ready, &ended)) => {
+                let late = || anyhow!("source {name} shows nothing within {} s", SWITCH_LIMIT.as_secs());
+                result.unwrap_or_else(|_| Err(late()))
+            }
+        };
+        // Those of a switch that failed, and of sessions that ended meanwhile.
+        ready.into_values().for_each(|look| self.close_later(look.source));
+        match &result {
+            Ok(players) => tracing::info!("the source is {name} now, {players} look at it"),
+            Err(error) => tracing::warn!("no switch to the source {name}: {error:#}"),
+        }
+        Ok(Switched::Done { players: result? })
+    }
+
+    /// Ends the shared source, and a switch that is under way.
+    pub async fn close(&self) {
+        let shared = {
+            let mut now = self.now();
+            if let Some(under_way) = now.switch.take() {
+                under_way.cancel();
+            }
+            now.shared.take()
+        };
+        if let Some(source) = shared {
+            source.close().await;
+        }
+        self.closing.close();
+        self.closing.wait().await;
+    }
+
+    async fn open_own(&self, description: &CaptureDescription, mode: Mode) -> anyhow::Result<Option<View>> {
+        let source = self.start(description, mode).await?;
+        Ok(self.enter(description, source, mode).await)
+    }
+
+    async fn open_shared(
+        &self,
+        description: &CaptureDescription,
+        mode: Mode,
+    ) -> anyhow::Result<Option<View>> {
+        let _starting = self.starting.lock().await;
+        let shared = self.now().shared.clone();
+        if let Some(source) = shared {
+            let over = match &*source.health().borrow() {
                 Health::Over(reason) => Some(reason.clone()),
                 _ => None,
             };
-            let Some(reason) = over else { return Ok(view) };
-            tracing::info!("capture {}: {reason}; started again", self.description.common.name);
+            let Some(reason) = over else { return Ok(self.enter(description, source, mode).await) };
+            tracing::info!("capture {}: {reason}; started again", description.name());
+            self.now().shared.take_if(|shared| Arc::ptr_eq(shared, &source));
             source.close().await;
         }
-        let source = shared.insert(self.start(mode).await?);
-        Ok(View::of(source.clone(), false))
+        let source = self.start(description, mode).await?;
+        Ok(self.enter(description, source, mode).await)
     }
 
-    /// Ends the shared source.
-    pub async fn close(&self) {
-        if let Some(source) = self.shared.lock().await.take() {
+    /// Lets a session look at `source`; not at one that a switch has taken away meanwhile, which is closed.
+    async fn enter(&self, description: &CaptureDescription, source: Arc<Source>, mode: Mode) -> Option<View> {
+        let look = Look::new(description, source.clone());
+        let entered = self.now().enter(&look, mode);
+        let Some((id, moves)) = entered else {
             source.close().await;
+            return None;
+        };
+        Some(View::new(look, moves, Entered { now: self.now.clone(), id }))
+    }
+
+    /// Cancels the switch before; nothing if this source is on already.
+    fn begin_switch(&self, name: &str) -> anyhow::Result<Option<CancellationToken>> {
+        let mut now = self.now();
+        let Some(before) = &now.switch else { bail!("the host ends") };
+        before.cancel();
+        let ended = CancellationToken::new();
+        now.switch = Some(ended.clone());
+        Ok((now.description.name() != name).then_some(ended))
+    }
+
+    /// Starts what is missing in `ready`, waits until it shows something, and moves everybody there; says how many.
+    async fn move_all(
+        &self,
+        description: &CaptureDescription,
+        ready: &mut Ready,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<usize> {
+        loop {
+            let step = self.now().take_step(description, ready, ended)?;
+            let missing = match step {
+                Step::Start(missing) => missing,
+                Step::Moved { players, left } => {
+                    left.into_iter().for_each(|source| self.close_later(source));
+                    return Ok(players);
+                }
+            };
+            for (session, mode) in missing {
+                let source = self.start(description, mode).await?;
+                ready.insert(session, Look::new(description, source));
+            }
+            for (session, look) in ready.iter() {
+                self.wait_until_it_shows(*session, look).await?;
+            }
         }
     }
 
-    async fn start(&self, mode: Mode) -> anyhow::Result<Arc<Source>> {
-        let spec =
-            CaptureSpec { description: self.description.clone(), mode, state_dir: self.state_dir.clone() };
+    /// Or until the session that it is for is over.
+    async fn wait_until_it_shows(&self, session: Option<u64>, look: &Look) -> anyhow::Result<()> {
+        let moves = session.map(|id| self.now().sessions.get(&id).map(|session| session.moves.clone()));
+        let over = async {
+            match moves {
+                Some(Some(moves)) => moves.closed().await,
+                Some(None) => {}
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = over => Ok(()),
+            shown = look.source.shows() => shown.map_err(|reason| anyhow!("capture {}: {reason}", look.name)),
+        }
+    }
+
+    async fn start(&self, description: &CaptureDescription, mode: Mode) -> anyhow::Result<Arc<Source>> {
+        let (description, state_dir) = (description.clone(), self.state_dir.clone());
+        let spec = CaptureSpec { description, mode, state_dir };
         Ok(Arc::new(Source::start(spec, Limits::default()).await?))
     }
+
+    fn given_up(&self) -> anyhow::Error {
+        match self.now().switch {
+            Some(_) => anyhow!("another switch came"),
+            None => anyhow!("the host ends"),
+        }
+    }
+
+    fn close_later(&self, source: Arc<Source>) {
+        self.closing.spawn(async move { source.close().await });
+    }
+
+    fn is_on(&self, description: &CaptureDescription) -> bool {
+        self.now().description.name() == description.name()
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        lock(&self.now)
+    }
 }
+
+/// What a switch does next.
+enum Step {
+    /// Start these.
+    Start(Vec<(Option<u64>, Mode)>),
+    /// Nothing: so many sessions are moved. This one was shared by them.
+    Moved { players: usize, left: Option<Arc<Source>> },
+}
+
+impl Now {
+    /// Enters a session that looks at this; not if something else is on.
+    fn enter(&mut self, look: &Look, mode: Mode) -> Option<(u64, mpsc::UnboundedReceiver<Look>)> {
+        let another = |shared: &Arc<Source>| !Arc::ptr_eq(shared, &look.source);
+        if self.description.name() != look.name || (!look.own && self.shared.as_ref().is_some_and(another)) {
+            return None;
+        }
+        if !look.own {
+            self.shared = Some(look.source.clone());
+        }
+        let (moves, moved) = mpsc::unbounded_channel();
+        self.entered += 1;
+        self.sessions.insert(self.entered, Session { mode, moves });
+        Some((self.entered, moved))
+    }
+
+    /// Moves all sessions to what is `ready` if that is enough.
+    fn take_step(
+        &mut self,
+        description: &CaptureDescription,
+        ready: &mut Ready,
+        ended: &CancellationToken,
+    ) -> anyhow::Result<Step> {
+        if ended.is_cancelled() {
+            bail!("another switch came");
+        }
+        let own = description.follows_client();
+        let key = |session: &u64| own.then_some(*session);
+        let missing: BTreeMap<_, _> = (self.sessions.iter())
+            .filter(|(session, _)| !ready.contains_key(&key(session)))
+            .map(|(session, Session { mode, .. })| (key(session), *mode))
+            .collect();
+        if !missing.is_empty() {
+            return Ok(Step::Start(missing.into_iter().collect()));
+        }
+        let is_for_somebody =
+            |session: &Option<u64>| session.is_none_or(|id| self.sessions.contains_key(&id));
+        let mut looks = ready.iter().filter(|(session, _)| is_for_somebody(session));
+        if let Some(reason) = looks.find_map(|(_, look)| look.loss()) {
+            bail!("capture {}: {reason}", description.name());
+        }
+        self.description = description.clone();
+        let left = self.shared.take();
+        self.shared = ready.get(&None).map(|look| look.source.clone());
+        for (session, Session { moves, .. }) in &self.sessions {
+            let look = match &self.shared {
+                Some(shared) => Look::new(description, shared.clone()),
+                None => ready.remove(&Some(*session)).expect("none is missing"),
+            };
+            // Who ends at this moment needs none.
+            let _ = moves.send(look);
+        }
+        ready.remove(&None);
+        Ok(Step::Moved { players: self.sessions.len(), left })
+    }
+}
+
+fn lock(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
+    now.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "captures_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ mod play;
 mod player;
 mod silence;
 mod table;
+mod view;
 
 pub use captures::Captures;
 
@@ -22,7 +23,7 @@ use crate::pipeline::limits;
 use crate::protocol::params::{Fps, SessionKey, StreamParams};
 use crate::protocol::ports::Ports;
 use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
-use crate::servers::admin::Overview;
+use crate::servers::admin::{Overview, Sources, Switched};
 use crate::servers::control::ControlServer;
 use crate::servers::media::MediaSocket;
 use crate::servers::nvhttp::{LaunchRequest, Launched, PlayerSessions, Refusal};
@@ -211,6 +212,12 @@ impl Handle {
 impl Overview for Sessions {
     fn sessions(&self) -> Vec<SessionStatus> {
         self.shared.journal.read()
+    }
+}
+
+impl Sources for Sessions {
+    fn switch<'a>(&'a self, source: &'a str) -> BoxFuture<'a, anyhow::Result<Switched>> {
+        Box::pin(self.shared.equipment.captures.switch(source))
     }
 }
 

@@ -5,6 +5,7 @@ use super::keyframes::{KeyFrames, Reason};
 use super::longterm::LongTerm;
 use super::player::{Command, End, Player, Stage, refuse};
 use super::silence::Silence;
+use super::view::Look;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::source::Health;
 use crate::protocol::control::ControlEvent;
@@ -86,6 +87,10 @@ impl<'a> Play<'a> {
                     None
                 }
                 Ok(()) = self.stage.view.health.changed() => self.handle_source(),
+                Some(look) = self.stage.view.moves.recv() => {
+                    self.handle_switch(look);
+                    None
+                }
                 () = sleep_until(black_due), if !shows_something => {
                     shows_something = true;
                     self.show_black_if_nothing_came();
@@ -224,11 +229,19 @@ impl<'a> Play<'a> {
         None
     }
 
+    /// The owner shows something else.
+    fn handle_switch(&mut self, look: Look) {
+        tracing::info!(session = %self.player.id, "another source shows: {}", look.name);
+        self.player.page.write(|status| status.source.clone_from(&look.name));
+        self.stage.view.follow(look);
+        self.keys.handle_reason(Reason::Rebuilt);
+    }
+
     fn show_black_if_nothing_came(&self) {
         let Stage { video, view, .. } = &*self.stage;
         match video.black_sample() {
             Ok(black) => {
-                if view.source.show_if_nothing(video.source(), &black) {
+                if view.source().show_if_nothing(video.source(), &black) {
                     tracing::info!(session = %self.player.id, "the source shows nothing yet: the client sees black");
                 }
             }

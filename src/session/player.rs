@@ -1,16 +1,15 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
 use super::adaptation::Adapter;
-use super::captures::View;
 use super::journal::Page;
 use super::play::Play;
 use super::table::Secrets;
+use super::view::View;
 use super::{Equipment, Shared, budget};
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
 use crate::pipeline::description::{EncodeDescription, Mode};
-use crate::pipeline::frames::Attached;
 use crate::pipeline::limits;
 use crate::pipeline::stages;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
@@ -105,8 +104,6 @@ pub(super) struct Player {
 pub(super) struct Stage {
     pub video: VideoStream,
     pub audio: AudioStream,
-    /// Given up before the source is closed.
-    attached: Attached,
     pub view: View,
     pub control: ControlPeer,
     pub frame_interval: Duration,
@@ -281,7 +278,8 @@ impl Player {
             status.encoder = encoders[0].common.name.clone();
             (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
         });
-        let view = equipment.captures.open(mode_of(params)).await?;
+        let mut view = equipment.captures.open(mode_of(params)).await?;
+        self.page.write(|status| view.name().clone_into(&mut status.source));
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
         let video = VideoStream::build(encoders, &equipment.send_video, spec, video_report)?;
@@ -291,11 +289,10 @@ impl Player {
             self.audio_spec(params),
             audio_report,
         )?;
-        let attached = view.source.attach(video.source());
+        view.attach(video.source());
         Ok(Stage {
             video,
             audio,
-            attached,
             view,
             control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
             adapter: Adapter::new(self.id, &equipment.send, params, Instant::now()),
@@ -340,7 +337,7 @@ impl Player {
 
 impl Stage {
     /// Ends everything, the viewer before what it looks at.
-    async fn close(self) {
+    async fn close(mut self) {
         let stats = self.video.stats();
         tracing::debug!(
             "pace: {}; encode: {:?}; packetize: {}; send: {}",
@@ -351,7 +348,7 @@ impl Stage {
         );
         let stages: Vec<String> = stages::read(&stats.send).iter().map(ToString::to_string).collect();
         tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
-        drop(self.attached);
+        self.view.detach();
         tokio::join!(self.video.stop(), self.audio.stop());
         self.view.close().await;
         drop(self.control);

@@ -22,7 +22,7 @@ fn said(output: &Output) -> String {
 fn help_names_every_command() {
     let help = output(std::process::Command::new(host::MOONPIPE).arg("--help"));
     assert_eq!(help.status.code(), Some(0));
-    for word in ["serve", "pair", "clients", "sessions", "pipelines", "--config", "--state-dir"] {
+    for word in ["serve", "pair", "clients", "sessions", "switch", "pipelines", "--config", "--state-dir"] {
         assert!(said(&help).contains(word), "--help does not mention {word}: {}", said(&help));
     }
 }
@@ -35,6 +35,7 @@ fn wrong_usage_ends_with_two() {
         &["serve", "--port", "seventy"],
         &["clients", "remove"],
         &["pair"],
+        &["switch"],
     ] {
         let ended = moonpipe("", arguments);
         assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", said(&ended));
@@ -64,6 +65,13 @@ fn an_unknown_source_is_refused_with_those_there_are() {
     for word in ["telescope", "test", "portal"] {
         assert!(said(&ended).contains(word), "the refusal does not name {word}: {}", said(&ended));
     }
+}
+
+#[test]
+fn a_switch_without_a_host_says_how_to_start_one() {
+    let ended = moonpipe("", &["switch", "test"]);
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(said(&ended).contains("no host runs"), "{}", said(&ended));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod replay;
 mod rounds;
 mod soak;
 mod state;
+mod switch;
 mod together;
 mod vanish;
 mod video;

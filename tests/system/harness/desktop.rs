@@ -84,6 +84,11 @@ impl Desktop {
         &self.moonpipe
     }
 
+    /// Address of its D-Bus.
+    pub fn bus(&self) -> String {
+        read_environment(&self.environment)["DBUS_SESSION_BUS_ADDRESS"].clone()
+    }
+
     /// Makes `command` a program of this desktop: its user, its buses.
     pub fn enter(&self, command: &mut Command) {
         command.envs(read_environment(&self.environment)).current_dir(&self.folder);

@@ -1,0 +1,111 @@
+//! What one session looks at, through every switch.
+
+use super::captures::Entered;
+use crate::pipeline::description::{CaptureDescription, Describes};
+use crate::pipeline::frames::Attached;
+use crate::pipeline::source::{Health, Looking, Source};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// A source that is looked at.
+pub(super) struct Look {
+    /// Of its description.
+    pub name: String,
+    pub source: Arc<Source>,
+    /// It ends with the session.
+    pub own: bool,
+    _looking: Looking,
+}
+
+impl Look {
+    pub fn new(description: &CaptureDescription, source: Arc<Source>) -> Look {
+        let (name, own) = (description.name().to_owned(), description.follows_client());
+        Look { name, own, _looking: source.look(), source }
+    }
+
+    /// Why it shows nothing new at present, if that is so.
+    pub fn loss(&self) -> Option<String> {
+        match &*self.source.health().borrow() {
+            Health::Stands(reason) | Health::Over(reason) => Some(reason.clone()),
+            Health::Runs | Health::Rebuilt(_) => None,
+        }
+    }
+
+    /// What becomes of it from now on.
+    fn news(&self) -> watch::Receiver<Health> {
+        let mut health = self.source.health();
+        // What others saw is no news, unless it is the last.
+        if !matches!(*health.borrow(), Health::Over(_)) {
+            health.mark_unchanged();
+        }
+        health
+    }
+}
+
+/// What a session looks at now.
+pub(super) struct View {
+    look: Look,
+    /// News since the session looks there.
+    pub health: watch::Receiver<Health>,
+    /// What it has to look at instead, to be handed to [`View::follow`].
+    pub moves: mpsc::UnboundedReceiver<Look>,
+    viewer: Option<(gst_app::AppSrc, Attached)>,
+    /// Sources of its own that are being closed.
+    left: TaskTracker,
+    entered: Entered,
+}
+
+impl View {
+    pub fn new(look: Look, moves: mpsc::UnboundedReceiver<Look>, entered: Entered) -> View {
+        let (health, left) = (look.news(), TaskTracker::new());
+        View { look, health, moves, viewer: None, left, entered }
+    }
+
+    /// Name of the description that is shown.
+    pub fn name(&self) -> &str {
+        &self.look.name
+    }
+
+    pub fn source(&self) -> &Source {
+        &self.look.source
+    }
+
+    /// Gives `viewer` the last frame at once and every later one, until [`View::detach`].
+    pub fn attach(&mut self, viewer: &gst_app::AppSrc) {
+        self.viewer = Some((viewer.clone(), self.look.source.attach(viewer)));
+    }
+
+    pub fn detach(&mut self) {
+        self.viewer = None;
+    }
+
+    /// Looks at this from now on: its last frame is the next one that the viewer gets.
+    pub fn follow(&mut self, look: Look) {
+        if let Some((viewer, attached)) = self.viewer.take() {
+            // First, so that no frame of the old source comes after one of the new.
+            drop(attached);
+            self.viewer = Some((viewer.clone(), look.source.attach(&viewer)));
+        }
+        self.health = look.news();
+        let before = std::mem::replace(&mut self.look, look);
+        if before.own {
+            self.left.spawn(async move { before.source.close().await });
+        }
+    }
+
+    /// Ends the sources of the session's own; a shared one stays.
+    pub async fn close(mut self) {
+        self.detach();
+        drop(self.entered);
+        let mut own = vec![self.look];
+        while let Ok(look) = self.moves.try_recv() {
+            own.push(look);
+        }
+        for look in own.into_iter().filter(|look| look.own) {
+            look.source.close().await;
+        }
+        self.left.close();
+        self.left.wait().await;
+    }
+}
