@@ -18,20 +18,27 @@ use tokio::time::timeout;
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What of PipeWire is watched, besides the daemon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watched {
     /// The source of a stream.
     Node(u32),
+    /// The same, by its name or its serial number.
+    Target(String),
     /// Who connects nodes with each other, WirePlumber for example; its object of defaults goes when it does.
     SessionManager,
 }
 
 impl Watched {
-    fn is(self, global: &Global) -> bool {
+    fn is(&self, global: &Global) -> bool {
+        let said = |property: &Option<String>, text: &str| property.as_deref() == Some(text);
         match self {
-            Self::Node(id) => global.id == id,
+            Self::Node(id) => global.id == *id,
+            Self::Target(target) => {
+                global.kind == "PipeWire:Interface:Node"
+                    && (said(&global.node_name, target) || said(&global.serial, target))
+            }
             Self::SessionManager => {
-                global.kind == "PipeWire:Interface:Metadata" && global.metadata.as_deref() == Some("default")
+                global.kind == "PipeWire:Interface:Metadata" && said(&global.metadata_name, "default")
             }
         }
     }
@@ -41,6 +48,7 @@ impl fmt::Display for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(id) => write!(f, "the node {id}"),
+            Self::Target(target) => write!(f, "the node {target:?}"),
             Self::SessionManager => f.write_str("its session manager"),
         }
     }
@@ -64,14 +72,12 @@ impl Watch {
 
     /// On the daemon of this session.
     pub async fn connect() -> anyhow::Result<Watch> {
-        let path = socket_path(|name| std::env::var_os(name)).context("XDG_RUNTIME_DIR is not set")?;
-        let stream = UnixStream::connect(&path).await.with_context(|| path.display().to_string())?;
-        Ok(Self { stream, reader: Reader::default(), sent: 0 })
+        Ok(Self { stream: connect().await?, reader: Reader::default(), sent: 0 })
     }
 
     /// Why this, or the daemon itself, is not there any more, once that is so.
     pub async fn lost(mut self, watched: Watched) -> String {
-        match self.watch(watched).await {
+        match self.watch(&watched).await {
             Ok(reason) => reason,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => "PipeWire ended".into(),
             Err(error) => format!("PipeWire: {error}"),
@@ -79,7 +85,7 @@ impl Watch {
     }
 
     /// Whether this is there now.
-    pub async fn finds(mut self, watched: Watched) -> std::io::Result<bool> {
+    pub async fn finds(mut self, watched: &Watched) -> std::io::Result<bool> {
         self.greet().await?;
         loop {
             match self.next().await? {
@@ -90,7 +96,7 @@ impl Watch {
         }
     }
 
-    async fn watch(&mut self, watched: Watched) -> std::io::Result<String> {
+    async fn watch(&mut self, watched: &Watched) -> std::io::Result<String> {
         let mut known = BTreeSet::new();
         self.greet().await?;
         loop {
@@ -100,7 +106,7 @@ impl Watch {
                     return Ok(format!("PipeWire lost {watched}"));
                 }
                 // It died before anybody looked.
-                Event::Done if known.is_empty() && matches!(watched, Watched::Node(_)) => {
+                Event::Done if known.is_empty() && !matches!(watched, Watched::SessionManager) => {
                     return Ok(format!("PipeWire has lost {watched}"));
                 }
                 _ => {}
@@ -160,9 +166,19 @@ impl Watch {
     }
 }
 
-/// What is missing of PipeWire that this process has seen before. Of what it never saw, nothing is known: in a sandbox,
-/// only the portal reaches it.
-pub async fn missing() -> Option<&'static str> {
+/// A connection to the daemon of this session, for an element to speak on: whoever holds it can end the conversation.
+pub async fn remote() -> anyhow::Result<OwnedFd> {
+    Ok(connect().await?.into_std()?.into())
+}
+
+async fn connect() -> anyhow::Result<UnixStream> {
+    let path = socket_path(|name| std::env::var_os(name)).context("XDG_RUNTIME_DIR is not set")?;
+    UnixStream::connect(&path).await.with_context(|| path.display().to_string())
+}
+
+/// What is missing of PipeWire that this process has seen before, or of the targets. Of what it never saw, nothing is
+/// known: in a sandbox, only the portal reaches it.
+pub async fn missing(targets: &[Watched]) -> Option<String> {
     static DAEMON_SEEN: AtomicBool = AtomicBool::new(false);
     static MANAGER_SEEN: AtomicBool = AtomicBool::new(false);
     let is_missing = |is_there: bool, seen: &AtomicBool| {
@@ -171,11 +187,20 @@ pub async fn missing() -> Option<&'static str> {
     };
     let daemon = Watch::connect().await;
     if is_missing(daemon.is_ok(), &DAEMON_SEEN) {
-        return Some("PipeWire does not run");
+        return Some("PipeWire does not run".into());
     }
-    let manager = timeout(ANSWER_LIMIT, daemon.ok()?.finds(Watched::SessionManager)).await;
+    let manager = timeout(ANSWER_LIMIT, daemon.ok()?.finds(&Watched::SessionManager)).await;
     let is_there = matches!(manager, Ok(Ok(true)));
-    is_missing(is_there, &MANAGER_SEEN).then_some("PipeWire's session manager does not run")
+    if is_missing(is_there, &MANAGER_SEEN) {
+        return Some("PipeWire's session manager does not run".into());
+    }
+    for target in targets {
+        let found = timeout(ANSWER_LIMIT, Watch::connect().await.ok()?.finds(target)).await;
+        if !matches!(found, Ok(Ok(true))) {
+            return Some(format!("PipeWire does not have {target}"));
+        }
+    }
+    None
 }
 
 /// Where the daemon listens, by the rules of its own clients.

@@ -9,12 +9,18 @@ use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
 use anyhow::{Context, bail};
 use gst::prelude::*;
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+
+/// PipeWire's session manager connects a stream in a tenth of a second; one that it passed over waits for ever.
+const LINK_LIMIT: Duration = Duration::from_secs(4);
 
 /// Which pictures are captured.
 #[derive(Clone, Debug)]
@@ -60,10 +66,33 @@ impl Recipe {
     /// From the daemon of the session that this process runs in.
     fn reads_own_pipewire(&self) -> bool {
         let is_elsewhere = self.portal.as_ref().is_some_and(|desktop| desktop.bus.is_some());
+        !is_elsewhere && self.reads_pipewire()
+    }
+
+    fn reads_pipewire(&self) -> bool {
+        launch::elements(&self.launch).iter().any(|element| element.factory == PIPEWIRESRC)
+    }
+
+    /// What the text says of the nodes to read from; the portal watches its own.
+    fn targets(&self) -> Vec<Watched> {
+        if self.portal.is_some() {
+            return Vec::new();
+        }
         let elements = launch::elements(&self.launch);
-        !is_elsewhere && elements.iter().any(|element| element.factory == "pipewiresrc")
+        let sources = elements.iter().filter(|element| element.factory == PIPEWIRESRC);
+        let target = |(key, value): &(&str, &str)| {
+            let value = value.trim_matches('"');
+            match *key {
+                "target-object" => Some(Watched::Target(value.to_owned())),
+                "path" => value.parse().ok().map(Watched::Node),
+                _ => None,
+            }
+        };
+        sources.filter_map(|source| source.properties.iter().find_map(target)).collect()
     }
 }
+
+const PIPEWIRESRC: &str = "pipewiresrc";
 
 /// What a capture reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,8 +119,8 @@ pub(super) struct Capture {
     runner: Runner,
     screencast: Option<Screencast>,
     watching: Vec<AbortOnDropHandle<()>>,
-    /// The descriptor that the launch text names, kept open as long as the pipeline.
-    _remote: Option<OwnedFd>,
+    /// The connection that the pipeline's elements use, kept open as long as it runs.
+    remote: Option<UnixStream>,
 }
 
 impl Capture {
@@ -99,11 +128,19 @@ impl Capture {
     /// starts it. `feed` hears of everything from then on.
     pub async fn start(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
         let Recipe { what, name, .. } = recipe.clone();
+        let reads_pipewire = recipe.reads_pipewire();
         let mut capture = Self::build(recipe, feed).await?;
-        match capture.runner.start().await {
+        let started = match reads_pipewire {
+            true => capture.runner.start_within(LINK_LIMIT).await,
+            false => capture.runner.start().await,
+        };
+        match started {
             Ok(()) => Ok(capture),
             Err(error) => {
-                capture.release().await;
+                // What is stuck ends in its own time.
+                if !capture.runner.is_stuck() {
+                    capture.release().await;
+                }
                 Err(error).with_context(|| format!("{what} {name} does not start"))
             }
         }
@@ -121,13 +158,17 @@ impl Capture {
 
     async fn build(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
         let (mut screencast, mut remote, mut watching) = (None, None, Vec::new());
-        if recipe.reads_own_pipewire() {
-            if let Some(missing) = watch::missing().await {
+        let reads_own_pipewire = recipe.reads_own_pipewire();
+        if reads_own_pipewire {
+            let targets = recipe.targets();
+            if let Some(missing) = watch::missing(&targets).await {
                 // Before a portal is asked: one that has not noticed yet waits for the daemon and answers no more.
                 // And what nobody connects keeps the state change waiting.
                 bail!("{missing}");
             }
-            watching.extend(watch_daemon(feed.clone()).await);
+            for watched in targets.into_iter().chain([Watched::SessionManager]) {
+                watching.extend(watch_daemon(watched, feed.clone()).await);
+            }
         }
         let mut text = recipe.launch;
         if let Some(desktop) = &recipe.portal {
@@ -141,9 +182,14 @@ impl Capture {
             text = launch::fill(&text, &values);
             watching.extend(watch_node(&session, feed.clone()).await);
             (remote, screencast) = (Some(fd), Some(session));
+        } else if reads_own_pipewire {
+            remote = watch::remote().await.ok();
         }
         text += " ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false";
         let runner = Runner::new(recipe.what, run::parse(&text)?);
+        if let Some(remote) = &remote {
+            give_remote(&runner.pipeline, remote);
+        }
         let joint = run::element(runner.pipeline.upcast_ref(), "joint")?;
         let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
         joint.set_caps(Some(&gst::Caps::new_empty_simple(recipe.delivers)));
@@ -153,7 +199,7 @@ impl Capture {
                 feed.lose(reason);
             }
         });
-        Ok(Self { runner, screencast, watching, _remote: remote })
+        Ok(Self { runner, screencast, watching, remote: remote.map(UnixStream::from) })
     }
 
     async fn release(&mut self) {
@@ -161,6 +207,26 @@ impl Capture {
         self.runner.stop().await;
         if let Some(screencast) = self.screencast.take() {
             screencast.close().await;
+        }
+    }
+}
+
+impl Drop for Capture {
+    /// A stream that waits to be connected holds PipeWire's session manager up, the next try with it: its connection
+    /// ends at once, the wait of its element after half a minute.
+    fn drop(&mut self) {
+        if let Some(remote) = self.remote.as_ref().filter(|_| self.runner.is_stuck()) {
+            let _ = remote.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Has elements that would connect by themselves use this connection.
+fn give_remote(pipeline: &gst::Pipeline, remote: &OwnedFd) {
+    for element in pipeline.iterate_recurse().into_iter().flatten() {
+        let is_source = element.factory().is_some_and(|factory| factory.name() == PIPEWIRESRC);
+        if is_source && element.property::<i32>("fd") == -1 {
+            element.set_property("fd", remote.as_raw_fd());
         }
     }
 }
@@ -177,10 +243,10 @@ async fn watch_node(screencast: &Screencast, feed: Feed) -> Option<AbortOnDropHa
     }
 }
 
-/// Watches the daemon and what connects its nodes, which a portal's remote does not show.
-async fn watch_daemon(feed: Feed) -> Option<AbortOnDropHandle<()>> {
+/// Watches the daemon and something of its own, which a portal's remote does not show.
+async fn watch_daemon(watched: Watched, feed: Feed) -> Option<AbortOnDropHandle<()>> {
     match Watch::connect().await {
-        Ok(watch) => Some(watch_in_background(watch, Watched::SessionManager, feed)),
+        Ok(watch) => Some(watch_in_background(watch, watched, feed)),
         Err(error) => {
             tracing::debug!("PipeWire's daemon is out of reach: {error:#}");
             None

@@ -8,7 +8,7 @@ use gst::glib;
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -126,8 +126,17 @@ impl Runner {
     }
 
     pub async fn start(&self) -> anyhow::Result<()> {
+        self.start_within(START_LIMIT).await
+    }
+
+    pub async fn start_within(&self, limit: Duration) -> anyhow::Result<()> {
         self.order.started.store(true, Ordering::Release);
-        self.change(gst::State::Playing, START_LIMIT).await
+        self.change(gst::State::Playing, limit).await
+    }
+
+    /// A state change takes longer than somebody waited for it.
+    pub fn is_stuck(&self) -> bool {
+        matches!(self.order.turn.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// Stops it and waits until every thread of it has ended.

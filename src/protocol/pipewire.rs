@@ -43,8 +43,11 @@ pub struct Global {
     pub id: u32,
     /// `PipeWire:Interface:Node`, for example.
     pub kind: String,
-    /// `metadata.name` among its properties.
-    pub metadata: Option<String>,
+    /// Of its properties, those that tell it from others.
+    pub metadata_name: Option<String>,
+    pub node_name: Option<String>,
+    /// Never used twice, as `id` is.
+    pub serial: Option<String>,
 }
 
 const VERSION: i32 = 3;
@@ -135,8 +138,11 @@ fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
         (REGISTRY, 0) => {
             let (id, _permissions) = (values.int()? as u32, values.int());
             let (kind, _version) = (values.string().unwrap_or_default(), values.int());
-            let metadata = values.structure().and_then(|mut properties| properties.find("metadata.name"));
-            Some(Event::Global(Global { id, kind, metadata }))
+            let mut global = Global { id, kind, ..Global::default() };
+            if let Some(properties) = values.structure() {
+                global.read(properties);
+            }
+            Some(Event::Global(global))
         }
         (REGISTRY, 1) => Some(Event::GlobalRemoved { id: values.int()? as u32 }),
         _ => None,
@@ -172,16 +178,20 @@ impl<'a> Values<'a> {
         self.0 = rest;
         Some(Values(body))
     }
+}
 
-    /// In a count and so many pairs of name and value.
-    fn find(&mut self, name: &str) -> Option<String> {
-        for _ in 0..self.int()? {
-            let (key, value) = (self.string()?, self.string()?);
-            if key == name {
-                return Some(value);
+impl Global {
+    /// A count and so many pairs of name and value; what is cut off is left out.
+    fn read(&mut self, mut properties: Values) {
+        for _ in 0..properties.int().unwrap_or(0) {
+            let (Some(key), Some(value)) = (properties.string(), properties.string()) else { return };
+            match key.as_str() {
+                "metadata.name" => self.metadata_name = Some(value),
+                "node.name" => self.node_name = Some(value),
+                "object.serial" => self.serial = Some(value),
+                _ => {}
             }
         }
-        None
     }
 }
 
@@ -241,8 +251,19 @@ mod tests {
         ];
         let meant = [
             Event::Other,
-            Event::Global(Global { id: 47, kind: "PipeWire:Interface:Node".into(), metadata: None }),
-            Event::Global(Global { id: 31, kind: METADATA.into(), metadata: Some("default".into()) }),
+            Event::Global(Global {
+                id: 47,
+                kind: "PipeWire:Interface:Node".into(),
+                node_name: Some("desktop".into()),
+                ..Global::default()
+            }),
+            Event::Global(Global {
+                id: 31,
+                kind: METADATA.into(),
+                metadata_name: Some("default".into()),
+                serial: Some("31".into()),
+                ..Global::default()
+            }),
             Event::Other,
             Event::Done,
             Event::Ping { id: 0, seq: 9 },
