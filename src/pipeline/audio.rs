@@ -10,12 +10,13 @@ use super::run::{self, Gate, Runner, StreamEvent};
 use super::source::{Health, Looking, Source};
 use super::video::Sending;
 use crate::protocol::params::{AudioParams, SessionKey};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What an [`AudioStream`] is built from.
@@ -46,6 +47,9 @@ pub fn opus_kbps(params: &AudioParams) -> u32 {
     };
     usual.min(MOST_OPUS_KBPS)
 }
+
+/// Longest that a session waits for the sound before it begins: a client gives up on its answer.
+const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// A session without sound goes on, so there is time.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -112,13 +116,27 @@ impl AudioStream {
         Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate, _socket: socket })
     }
 
-    /// Starts recording and encoding. Nothing leaves before [`Self::set_destination`].
+    /// Starts recording and encoding. Nothing leaves before [`Self::set_destination`]. Sound that does not begin is
+    /// lost sound: the stream is silent until it comes.
     pub async fn start(&self) -> anyhow::Result<()> {
         self.runner.start().await?;
         let limits = Limits { time: PATIENCE, ..Limits::default() };
-        let source = Source::start(self.recipe.clone(), limits).await?;
+        let started = timeout(START_LIMIT, Source::start(self.recipe.clone(), limits)).await;
+        let late = || anyhow!("it does not start within {} s", START_LIMIT.as_secs());
+        let (source, looking) = match started.unwrap_or_else(|_| Err(late())) {
+            Ok(source) => {
+                let looking = source.look();
+                (source, looking)
+            }
+            Err(error) => {
+                let reason = format!("{error:#}");
+                // The session may be over.
+                let _ = self.events.send(StreamEvent::SourceLost(reason.clone()));
+                Source::lost(self.recipe.clone(), limits, reason)
+            }
+        };
         let sound = Sound {
-            _looking: source.look(),
+            _looking: looking,
             _attached: source.attach(&self.entry),
             _reporting: AbortOnDropHandle::new(tokio::spawn(report(source.health(), self.events.clone()))),
             source,

@@ -52,13 +52,25 @@ impl Drop for Looking {
 impl Source {
     /// Starts the first capture; one that does not start is an error.
     pub async fn start(recipe: impl Into<Recipe>, limits: Limits) -> anyhow::Result<Source> {
-        let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
-        let (health, healthy) = watch::channel(Health::Runs);
-        let mut keeper = Keeper::new(recipe.into(), limits, health);
+        let mut keeper = Keeper::new(recipe.into(), limits);
         keeper.start_first().await?;
+        Ok(Self::of(keeper))
+    }
+
+    /// Begins with a capture that is lost for this reason, for somebody who looks already.
+    pub fn lost(recipe: impl Into<Recipe>, limits: Limits, reason: String) -> (Source, Looking) {
+        let mut keeper = Keeper::new(recipe.into(), limits);
+        keeper.number = 1;
+        keeper.lose(reason);
+        let looking = look(&keeper.looking);
+        (Self::of(keeper), looking)
+    }
+
+    fn of(keeper: Keeper) -> Source {
+        let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let source = Self {
             frames: keeper.frames.clone(),
-            health: healthy,
+            health: keeper.health.subscribe(),
             looking: keeper.looking.clone(),
             shown: keeper.shown.clone(),
             stop: stop.clone(),
@@ -70,7 +82,7 @@ impl Source {
             let _gone = gone.drop_guard();
             keeper.run(stop).await;
         });
-        Ok(source)
+        source
     }
 
     /// Gives `viewer` the last frame at once and every later one, whatever capture it comes from.
@@ -90,8 +102,7 @@ impl Source {
 
     /// Says that somebody looks, until the answer is dropped.
     pub fn look(&self) -> Looking {
-        self.looking.send_modify(|looking| *looking += 1);
-        Looking(self.looking.clone())
+        look(&self.looking)
     }
 
     pub fn health(&self) -> watch::Receiver<Health> {
@@ -120,6 +131,11 @@ impl Source {
         self.stop.cancel();
         self.gone.cancelled().await;
     }
+}
+
+fn look(looking: &Arc<watch::Sender<usize>>) -> Looking {
+    looking.send_modify(|looking| *looking += 1);
+    Looking(looking.clone())
 }
 
 type Building = BoxFuture<'static, anyhow::Result<Capture>>;
@@ -155,7 +171,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(recipe: Recipe, limits: Limits, health: watch::Sender<Health>) -> Self {
+    fn new(recipe: Recipe, limits: Limits) -> Self {
         let (report, events) = mpsc::unbounded_channel();
         Self {
             recipe,
@@ -169,7 +185,7 @@ impl Keeper {
             plan: Rebuilds::new(limits),
             looking: Arc::new(watch::channel(0).0),
             shown: CancellationToken::new(),
-            health,
+            health: watch::channel(Health::Runs).0,
             rebuilt: 0,
             closing: TaskTracker::new(),
         }

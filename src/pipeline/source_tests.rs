@@ -138,6 +138,26 @@ async fn a_source_that_does_not_start_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_begins_without_a_capture_comes_later_or_is_over_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture");
+    let begin = || {
+        let limits = Limits { rebuilds: 1000, ..SOON };
+        Source::lost(spec(&picture(&file)), limits, "not there yet".into())
+    };
+    let (source, looking) = begin();
+    assert_eq!(*source.health().borrow(), Health::Stands("not there yet".into()));
+    std::fs::write(&file, [7; 64 * 48]).unwrap();
+    until(&source, |health| *health == Health::Rebuilt(1)).await;
+    source.close().await;
+    drop(looking);
+    let (source, _looking) =
+        Source::lost(spec("filesrc location=/nonexistent ! rawvideoparse"), SOON, "not there yet".into());
+    assert!(over(&source).await.contains("does not start"));
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_ends_or_fails_again_and_again_is_built_as_often_while_it_shows_something() {
     for fault in ["num-buffers=3 ! identity", "! identity error-after=3"] {
         let (begin, end) = ("videotestsrc is-live=true", "! video/x-raw,width=64,height=48,framerate=30/1");

@@ -84,9 +84,6 @@ impl fmt::Display for End {
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest that PLAY waits for the sound: a client gives up on its answer.
-const SOUND_LIMIT: Duration = Duration::from_secs(5);
-
 /// One session.
 pub(super) struct Player {
     pub id: SessionId,
@@ -203,16 +200,12 @@ impl Player {
 
     async fn begin(&self, stage: &Stage, answer: Answer) -> Result<(), End> {
         let (video, audio) = tokio::select! {
-            started = async { tokio::join!(stage.video.start(), timeout(SOUND_LIMIT, stage.audio.start())) } => started,
+            started = async { tokio::join!(stage.video.start(), stage.audio.start()) } => started,
             end = self.stopped() => return Err(end),
         };
         // A picture without sound is better than none.
-        match audio {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(session = %self.id, "no sound: {error:#}"),
-            Err(_) => {
-                tracing::warn!(session = %self.id, "no sound: it does not start within {} s", SOUND_LIMIT.as_secs());
-            }
+        if let Err(error) = audio {
+            tracing::warn!(session = %self.id, "no sound: {error:#}");
         }
         if let Err(error) = video {
             let reason = format!("{error:#}");
