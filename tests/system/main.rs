@@ -6,6 +6,7 @@ mod harness;
 mod adaptation;
 mod commands;
 mod desktop;
+mod desktop_soak;
 mod docs;
 mod encoders;
 mod ends;

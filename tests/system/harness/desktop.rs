@@ -144,11 +144,21 @@ impl Desktop {
     }
 
     fn windows(&self) -> usize {
-        let mut command = Command::new("swaymsg");
-        command.args(["-t", "get_tree", "-r"]).env_clear();
+        self.ask("swaymsg", &["-t", "get_tree", "-r"]).matches("\"pid\":").count()
+    }
+
+    /// How many nodes and clients PipeWire has.
+    pub fn pipewire(&self) -> (usize, usize) {
+        let count = |kind| self.ask("pw-cli", &["ls", kind]).matches("type PipeWire:").count();
+        (count("Node"), count("Client"))
+    }
+
+    /// What a program of the desktop prints.
+    fn ask(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear();
         self.enter(&mut command);
-        let tree = super::output(&mut command);
-        String::from_utf8_lossy(&tree.stdout).matches("\"pid\":").count()
+        String::from_utf8_lossy(&super::output(&mut command).stdout).into_owned()
     }
 }
 

@@ -71,6 +71,12 @@ pub fn soak_seconds(short: u32) -> u32 {
     told.map_or(short, |seconds| seconds.parse().expect("MOONPIPE_SOAK_SECONDS is a number"))
 }
 
+/// The same of a soak that gets a `part` of what MOONPIPE_SOAK_SECONDS says.
+pub fn soak_part(short: u32, part: f64) -> Duration {
+    let all = soak_seconds((f64::from(short) / part) as u32);
+    Duration::from_secs_f64(f64::from(all) * part)
+}
+
 /// What scripts of faults are made from: MOONPIPE_SEED, or always the same.
 pub fn seed() -> u64 {
     let told = std::env::var("MOONPIPE_SEED").ok();
