@@ -10,7 +10,7 @@ use crate::desktop::watch::{self, Watch, Watched};
 use anyhow::{Context, bail};
 use gst::prelude::*;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -119,8 +119,8 @@ pub(super) struct Capture {
     runner: Runner,
     screencast: Option<Screencast>,
     watching: Vec<AbortOnDropHandle<()>>,
-    /// The connection that the pipeline's elements use, kept open as long as it runs.
-    remote: Option<UnixStream>,
+    /// The connection that the pipeline's elements use.
+    remote: Option<Arc<UnixStream>>,
 }
 
 impl Capture {
@@ -187,6 +187,7 @@ impl Capture {
         }
         text += " ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false";
         let runner = Runner::new(recipe.what, run::parse(&text)?);
+        let remote = remote.map(|remote| runner.keep(remote.into()));
         if let Some(remote) = &remote {
             give_remote(&runner.pipeline, remote);
         }
@@ -199,7 +200,7 @@ impl Capture {
                 feed.lose(reason);
             }
         });
-        Ok(Self { runner, screencast, watching, remote: remote.map(UnixStream::from) })
+        Ok(Self { runner, screencast, watching, remote })
     }
 
     async fn release(&mut self) {
@@ -222,7 +223,7 @@ impl Drop for Capture {
 }
 
 /// Has elements that would connect by themselves use this connection.
-fn give_remote(pipeline: &gst::Pipeline, remote: &OwnedFd) {
+fn give_remote(pipeline: &gst::Pipeline, remote: &UnixStream) {
     for element in pipeline.iterate_recurse().into_iter().flatten() {
         let is_source = element.factory().is_some_and(|factory| factory.name() == PIPEWIRESRC);
         if is_source && element.property::<i32>("fd") == -1 {

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
@@ -89,6 +90,8 @@ struct Order {
     turn: Mutex<()>,
     started: AtomicBool,
     stopped: AtomicBool,
+    /// Goes when no thread changes the state any more.
+    remote: OnceLock<Arc<UnixStream>>,
 }
 
 impl Order {
@@ -111,6 +114,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 impl Runner {
     pub fn new(what: &'static str, pipeline: gst::Pipeline) -> Self {
         Self { pipeline, what, order: Arc::default(), fault: Arc::default() }
+    }
+
+    /// Keeps a connection that elements know by its number until the last state change is over, however long that
+    /// takes. GStreamer's PipeWire elements share what they have for a number: one that is used again would lead the
+    /// next pipeline to the dead connection of this one.
+    pub fn keep(&self, remote: UnixStream) -> Arc<UnixStream> {
+        self.order.remote.get_or_init(|| Arc::new(remote)).clone()
     }
 
     /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
