@@ -227,5 +227,6 @@ fn a_desktop_that_dies_in_parts_leaves_nothing_behind() {
     let after = Held { host: soak.host.settled(), pipewire: soak.desktop.pipewire() };
     println!("before {before:?}, after {after:?}");
     let (grown, from) = (after.host.resident_kib, before.host.resident_kib);
-    assert!(grown * 100 <= from * 115, "memory grew from {from} KiB to {grown} KiB");
+    // As much as one frame more or less in a pool, on a host of 40 MiB.
+    assert!(grown <= from + (from / 10).max(8 << 10), "memory grew from {from} KiB to {grown} KiB");
 }

@@ -12,6 +12,7 @@ mod encoders;
 mod ends;
 mod invalidation;
 mod loss;
+mod monitors;
 mod network;
 mod nonsense;
 mod pairing;

@@ -31,9 +31,18 @@ pub struct Program(Child);
 
 impl Desktop {
     pub fn start(width: u32, height: u32) -> Desktop {
+        Self::of(&format!("{width}x{height}"))
+    }
+
+    /// Mutter without a monitor; each screencast gets a virtual one.
+    pub fn mutter() -> Desktop {
+        Self::of("mutter")
+    }
+
+    fn of(kind: &str) -> Desktop {
         let script = root().join("tests/desktop/desktop");
         let mut session = Command::new(&script)
-            .arg(format!("{width}x{height}"))
+            .arg(kind)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
