@@ -91,6 +91,15 @@ impl Soak {
         (self.stream, self.struck) = (Some(stream), 0);
     }
 
+    /// A portal whose backend came before its compositor may let the first ones wait longer than a client does.
+    fn come_again_and_again(&mut self) {
+        let is_refused = || {
+            self.client.run(&["stream", "--seconds", "1", "--resume", "--leave", "disconnect"])["error"] != 0
+        };
+        until("a client is let in", END_PATIENCE, || (!is_refused()).then_some(()));
+        self.come(&["--resume"]);
+    }
+
     /// Ends the stream as a client does that means to come back: all that it got could be decoded, and nothing was
     /// missing, whatever the desktop did.
     fn leave(&mut self) {
@@ -158,7 +167,7 @@ impl Soak {
                 self.pause();
                 self.leave();
                 self.begin_compositor();
-                self.come(&["--resume"]);
+                self.come_again_and_again();
                 return;
             }
         }
