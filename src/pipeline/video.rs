@@ -1,7 +1,7 @@
 //! The stream of pictures of one session: pace, encode, packetize, send. What is captured comes in through an `appsrc`.
 
 use super::description::{EncodeDescription, Mode, SendDescription};
-use super::encoder::{EncodeStats, Encoder, Place};
+use super::encoder::{EncodeStats, Encoder, Place, prepare as prepare_encoder};
 use super::property;
 use super::run::{self, Gate, Runner, StreamEvent};
 use crate::protocol::params::{Codec, ColorSpace, SessionKey, VideoParams};
@@ -114,7 +114,7 @@ impl VideoStream {
         };
         let heeded = params.clone();
         let prepare = move |encoder: &gst::Element| {
-            heed_decoder(encoder, &heeded);
+            prepare_encoder(encoder, &heeded);
             observe(encoder);
         };
         let encoder = Encoder::new(
@@ -279,25 +279,6 @@ fn colorimetry(space: ColorSpace, full_range: bool) -> String {
         }
     };
     gst_video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string()
-}
-
-/// What the client's decoder asks for beyond the caps, as far as this encoder has it.
-fn heed_decoder(encoder: &gst::Element, params: &VideoParams) {
-    /// What encoders call the number of pictures that they look back at, or let the decoder keep.
-    const REFERENCES: [&str; 3] = ["ref", "ref-frames", "dpb-size"];
-    property::lower(encoder, "dpb-size", params.max_reference_frames);
-    if params.max_reference_frames == 1 {
-        let set = |property: &&str| property::set_number(encoder, property, 1).is_ok();
-        if !REFERENCES.iter().any(set) {
-            tracing::debug!("{} keeps its number of reference frames, the client asks for 1", encoder.name());
-        }
-    }
-    if params.slices_per_frame > 1 {
-        tracing::debug!(
-            "a frame stays as the description slices it, the client asks for {}",
-            params.slices_per_frame
-        );
-    }
 }
 
 fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) -> anyhow::Result<()> {

@@ -46,8 +46,8 @@ fn look(session: &mut Session, count: usize, keys: usize) {
     }
     let dropped = counter(&session.stream.stats().packetize, "frames-skipped");
     assert!(missing <= dropped, "{missing} indices are missing, {dropped} frames were dropped");
-    // Besides those that the stream begins with.
-    let found: Vec<&Frame> = frames.iter().filter(|frame| frame.is_key && frame.index > 2).collect();
+    // Besides those that the stream begins with: the encoder's own, and the one asked for, which may be put off.
+    let found: Vec<&Frame> = frames.iter().filter(|frame| frame.is_key && frame.index > 5).collect();
     assert!(found.len() == keys || missing > 0, "{found:?}");
 }
 

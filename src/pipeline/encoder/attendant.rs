@@ -40,13 +40,13 @@ struct Attendant {
     element: gst::glib::WeakRef<gst::Element>,
     description: EncodeDescription,
     wishes: Arc<Wishes>,
+    /// An access unit came out since it was opened.
+    delivers: Arc<AtomicBool>,
     /// The thread that feeds it alone takes it.
     state: Mutex<State>,
 }
 
 struct State {
-    /// A frame went in.
-    begun: bool,
     /// The last wish that was seen, in kbit/s.
     seen: u32,
     renewal: Renewal,
@@ -62,11 +62,13 @@ pub(super) fn attend(
     let sink = element.static_pad("sink").expect("an encoder has a sink pad");
     let Some(feeder) = sink.peer() else { return };
     let renewal = Renewal::new(limits::kbps(description, kbps));
+    let delivers = begin(element);
     let attendant = Attendant {
         element: element.downgrade(),
         description: description.clone(),
         wishes,
-        state: Mutex::new(State { begun: false, seen: kbps, renewal }),
+        delivers,
+        state: Mutex::new(State { seen: kbps, renewal }),
     };
     feeder.add_probe(gst::PadProbeType::BUFFER, move |feeder, _| {
         if let Some(element) = attendant.element.upgrade() {
@@ -76,15 +78,35 @@ pub(super) fn attend(
     });
 }
 
+/// Keeps requests for key frames from `element`, whoever makes them, until its first access unit came out, which is a
+/// key frame and answers them. GStreamer's base class reckons with other times until then: where the encoder shifts
+/// timestamps, as x264enc does by a thousand hours, a request that its first frame answers would put off all later ones
+/// by as much. Returns whether a unit came out.
+fn begin(element: &gst::Element) -> Arc<AtomicBool> {
+    let delivers = Arc::new(AtomicBool::new(false));
+    let begun = delivers.clone();
+    let pad = element.static_pad("src").expect("an encoder has a source pad");
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        let asks = info.event().map(|event| gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok());
+        match asks {
+            None => begun.store(true, Ordering::Release),
+            // Not Drop: the binding has taken the event out already, and GStreamer would release nothing.
+            Some(true) if !begun.load(Ordering::Acquire) => return gst::PadProbeReturn::Handled,
+            Some(_) => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    delivers
+}
+
 impl Attendant {
     /// Runs before each frame, on the thread that feeds the encoder through `feeder`.
     fn handle_frame(&self, element: &gst::Element, feeder: &gst::Pad) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.heed_bitrate(&mut state, element);
         let asked = self.wishes.key.swap(false, Ordering::AcqRel);
-        // The first frame is a key frame anyway.
-        let first = !std::mem::replace(&mut state.begun, true);
-        match asked && !first {
+        // The first unit is a key frame anyway.
+        match asked && self.delivers.load(Ordering::Acquire) {
             true if self.description.obeys_key_requests => force_key_unit(element),
             true => state.renewal.owe_key(),
             false => {}
@@ -122,6 +144,7 @@ impl Attendant {
     /// Closes `encoder` and opens it again; `feeder` is the pad whose thread feeds it, and this runs on it.
     fn open_anew(&self, encoder: &gst::Element, feeder: &gst::Pad, kbps: u32) {
         let closed = encoder.set_state(gst::State::Ready);
+        self.delivers.store(false, Ordering::Release);
         self.write_bitrate(encoder, kbps);
         if closed.is_err() || encoder.sync_state_with_parent().is_err() {
             tracing::warn!("the encoder cannot be opened anew");
@@ -140,7 +163,7 @@ impl Attendant {
 }
 
 /// Makes the next frame that goes into `encoder` a key frame with all headers.
-fn force_key_unit(encoder: &gst::Element) {
+pub(super) fn force_key_unit(encoder: &gst::Element) {
     let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
     let pad = encoder.static_pad("src").expect("an encoder has a source pad");
     if !pad.send_event(event) {

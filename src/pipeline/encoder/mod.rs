@@ -2,17 +2,20 @@
 //! pacer, packetizer and sender go on, and with them the frame index, the RTP clock and the nonces.
 //!
 //! [`succession`], [`watchdog`] and [`renewal`] decide. A [`section`] is one encoder with what its description puts around
-//! it, put into its [`place`] by the [`supervisor`]; an [`attendant`] asks things of it.
+//! it, put into its [`place`] by the [`supervisor`]; what a stream sets on it is in [`settings`], and an
+//! [`attendant`] asks things of it.
 
 mod attendant;
 mod place;
 mod renewal;
 mod section;
+mod settings;
 mod succession;
 mod supervisor;
 mod watchdog;
 
 pub(super) use place::Place;
+pub(super) use settings::prepare;
 
 use super::description::{EncodeDescription, Mode};
 use super::rtkit::Rtkit;

@@ -63,6 +63,21 @@ fn key_frames_come_when_they_are_asked_for_with_their_headers() {
     }
 }
 
+/// GStreamer's base class puts off a request that comes too early, and loses none.
+#[test]
+fn of_two_frames_one_is_a_key_frame_at_most() {
+    let mut encoder = Encoder::new("speed-preset=ultrafast min-force-key-unit-interval=25000000");
+    let mut keys = Vec::new();
+    for number in 0..20 {
+        if [0, 5, 6, 10, 12].contains(&number) {
+            let request = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true).build();
+            encoder.harness.push_upstream_event(request);
+        }
+        keys.extend(encoder.encode().key.then_some(number));
+    }
+    assert_eq!(keys, [0, 5, 7, 10, 12]);
+}
+
 #[test]
 fn what_is_left_after_a_flush_begins_with_a_key_frame() {
     let mut encoder = Encoder::new("speed-preset=ultrafast");
