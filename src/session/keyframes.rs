@@ -2,6 +2,9 @@
 //!
 //! A key frame costs many times an average one, and a client repeats its request until it sees one. So there is at most
 //! one in a window as long as an answer takes; what is asked for meanwhile is owed and paid when the window ends.
+//!
+//! A client that connects asks for a key frame with its first message, before it looks at any picture. The stream begins
+//! with one anyway, and that one answers it. Whoever lost the first frame asks again when a later one shows it.
 
 use std::fmt;
 use std::time::Duration;
@@ -46,17 +49,38 @@ pub struct KeyFrames {
     closed_since: Option<Instant>,
     /// The first reason since the last key frame.
     owed: Option<Reason>,
+    /// Until then the client's first request says that it begins.
+    greets_until: Option<Instant>,
 }
 
 impl KeyFrames {
     /// For a stream with this time between frames.
     pub fn new(frame_interval: Duration) -> Self {
-        Self { interval: 2 * frame_interval, round_trip: Duration::ZERO, closed_since: None, owed: None }
+        Self {
+            interval: 2 * frame_interval,
+            round_trip: Duration::ZERO,
+            closed_since: None,
+            owed: None,
+            greets_until: None,
+        }
     }
 
     /// How long an answer of the client takes: a key frame that is under way is not sent again.
     pub fn handle_round_trip(&mut self, round_trip: Duration) {
         self.round_trip = round_trip;
+    }
+
+    /// The client's control connection is up: its greeting is on the way right behind.
+    pub fn handle_connected(&mut self, now: Instant) {
+        self.greets_until = Some(now + self.interval);
+    }
+
+    /// The client asks for a key frame.
+    pub fn handle_request(&mut self, now: Instant) {
+        let greets = self.greets_until.take().is_some_and(|end| now < end);
+        if !greets {
+            self.handle_reason(Reason::Client);
+        }
     }
 
     /// A key frame is needed.
@@ -113,6 +137,50 @@ mod tests {
         assert_eq!(keys.deadline(), Some(begin + 5 * FRAME));
         keys.handle_round_trip(3 * FRAME);
         assert_eq!(keys.deadline(), Some(begin + 3 * FRAME));
+    }
+
+    /// Whether the first frame was asked for before or will be.
+    #[test]
+    fn the_first_frame_answers_the_greeting() {
+        for early in [true, false] {
+            let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+            let first = |keys: &mut KeyFrames| {
+                keys.handle_reason(Reason::FirstFrame);
+                assert_eq!(keys.poll(begin), Some(Reason::FirstFrame));
+            };
+            if early {
+                first(&mut keys);
+            }
+            keys.handle_connected(begin);
+            keys.handle_request(begin + FRAME);
+            assert_eq!((keys.poll(begin + FRAME), keys.deadline()), (None, None));
+            if !early {
+                first(&mut keys);
+            }
+            assert_eq!(keys.poll(begin + 9 * FRAME), None, "one is enough");
+        }
+    }
+
+    /// It sees that with the frame behind it, and says so at once.
+    #[test]
+    fn a_client_that_lost_the_first_frame_gets_another() {
+        let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+        keys.handle_reason(Reason::FirstFrame);
+        keys.poll(begin);
+        keys.handle_connected(begin);
+        keys.handle_request(begin);
+        keys.handle_request(begin + FRAME);
+        assert_eq!(keys.poll(begin + FRAME), None);
+        assert_eq!(keys.poll(begin + 2 * FRAME), Some(Reason::Client), "when the window ends");
+    }
+
+    /// A client that says nothing when it connects means what it says later.
+    #[test]
+    fn a_greeting_comes_at_once_or_never() {
+        let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+        keys.handle_connected(begin);
+        keys.handle_request(begin + 2 * FRAME);
+        assert_eq!(keys.poll(begin + 2 * FRAME), Some(Reason::Client));
     }
 
     proptest! {

@@ -146,8 +146,11 @@ impl<'a> Play<'a> {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
             Some(ControlEvent::Invalidate { first, last }) => self.handle_lost(first, last),
             Some(ControlEvent::LongTermAck { frame }) => self.long_term.handle_acknowledgement(frame),
-            Some(ControlEvent::IdrRequest) => self.keys.handle_reason(Reason::Client),
-            Some(ControlEvent::Connected) => tracing::info!(%session, "plays"),
+            Some(ControlEvent::IdrRequest) => self.keys.handle_request(Instant::now()),
+            Some(ControlEvent::Connected) => {
+                self.keys.handle_connected(Instant::now());
+                tracing::info!(%session, "plays");
+            }
             Some(event) => tracing::trace!(%session, ?event, "control"),
         }
         None

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const SECONDS: u32 = 8;
-/// Key frames that are asked for when a stream begins: the client's wish, and the first frame for its address.
+/// Key frames that are asked for when a stream begins: the first frame, and another where that one was lost.
 const AT_THE_START: u64 = 2;
 /// Says why each key frame is asked for.
 const DEBUG: [&str; 2] = ["--log", "debug"];
