@@ -1,6 +1,7 @@
 //! What is remembered of sessions for their owner, while they run and for a while after.
 
 use super::adaptation::Figures;
+use crate::identity::Fingerprint;
 use crate::pipeline::video::VideoStats;
 use crate::protocol::rtsp::SessionId;
 use crate::servers::status::{Frames, Network, Packets, SessionStatus};
@@ -21,14 +22,23 @@ pub(super) struct Journal {
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     begun: Instant,
-    status: Arc<Mutex<SessionStatus>>,
+    client: Fingerprint,
+    written: Arc<Mutex<Written>>,
+}
+
+#[derive(Debug)]
+struct Written {
+    status: SessionStatus,
+    /// It ended, and its client may go on with the app.
+    may_resume: bool,
 }
 
 impl Journal {
     /// A page for a session that begins. The oldest ended one beyond those remembered is thrown away.
-    pub fn open(&self, id: SessionId, client: String) -> Page {
-        let status = SessionStatus { session: id.0, client, ..SessionStatus::default() };
-        let page = Page { begun: Instant::now(), status: Arc::new(Mutex::new(status)) };
+    pub fn open(&self, id: SessionId, client: Fingerprint, name: String) -> Page {
+        let status = SessionStatus { session: id.0, client: name, ..SessionStatus::default() };
+        let written = Arc::new(Mutex::new(Written { status, may_resume: false }));
+        let page = Page { begun: Instant::now(), client, written };
         let mut pages = lock(&self.pages);
         pages.insert(id.0, page.clone());
         let ended: Vec<u64> =
@@ -39,6 +49,18 @@ impl Journal {
         page
     }
 
+    /// The client quits the app that it left before: clients close their connection first. Returns the session that it
+    /// might have resumed.
+    pub fn quit(&self, client: &Fingerprint, why: String) -> Option<u64> {
+        let pages = lock(&self.pages);
+        let last = pages.values().rfind(|page| page.client == *client)?;
+        let mut written = lock(&last.written);
+        std::mem::take(&mut written.may_resume).then(|| {
+            written.status.ended = Some(why);
+            written.status.session
+        })
+    }
+
     /// Every page, in the order of launch.
     pub fn read(&self) -> Vec<SessionStatus> {
         lock(&self.pages).values().map(Page::read).collect()
@@ -47,7 +69,7 @@ impl Journal {
 
 impl Page {
     pub fn write(&self, change: impl FnOnce(&mut SessionStatus)) {
-        change(&mut lock(&self.status));
+        change(&mut lock(&self.written).status);
     }
 
     /// Writes down what the elements counted so far.
@@ -91,14 +113,15 @@ impl Page {
         self.write(|status| status.network = Some(network));
     }
 
-    /// The session is over.
-    pub fn close(&self, why: String) {
-        let seconds = self.begun.elapsed().as_secs();
-        self.write(|status| (status.ended, status.seconds) = (Some(why), seconds));
+    /// The session is over; its client may resume it or not.
+    pub fn close(&self, why: String, may_resume: bool) {
+        let mut written = lock(&self.written);
+        written.status.seconds = self.begun.elapsed().as_secs();
+        (written.status.ended, written.may_resume) = (Some(why), may_resume);
     }
 
     fn read(&self) -> SessionStatus {
-        let mut status = lock(&self.status).clone();
+        let mut status = lock(&self.written).status.clone();
         if status.ended.is_none() {
             status.seconds = self.begun.elapsed().as_secs();
         }
@@ -115,25 +138,49 @@ fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    const CLIENT: Fingerprint = Fingerprint([1; 32]);
+
+    /// What is said of each session after `client` quit.
+    fn after_quit(journal: &Journal, client: Fingerprint) -> Vec<Option<String>> {
+        journal.quit(&client, "quit".into());
+        journal.read().into_iter().map(|status| status.ended).collect()
+    }
+
+    #[test]
+    fn a_client_that_left_and_quits_will_not_resume() {
+        let journal = Journal::default();
+        let said = |text: &str| Some(text.to_owned());
+        journal.open(SessionId(1), CLIENT, "tablet".into()).close("left".into(), true);
+        let second = journal.open(SessionId(2), CLIENT, "tablet".into());
+        let other = Fingerprint([2; 32]);
+        journal.open(SessionId(3), other, "other".into()).close("left".into(), true);
+        assert_eq!(after_quit(&journal, CLIENT), [said("left"), None, said("left")], "the last one runs");
+        second.close("silent".into(), true);
+        assert_eq!(after_quit(&journal, CLIENT), [said("left"), said("quit"), said("left")]);
+        let third = journal.open(SessionId(4), other, "other".into());
+        third.close("failed".into(), false);
+        assert_eq!(after_quit(&journal, other)[2..], [said("left"), said("failed")], "that is why it ended");
+    }
+
     #[test]
     fn what_a_session_writes_is_read() {
         let journal = Journal::default();
-        let page = journal.open(SessionId(7), "tablet".into());
+        let page = journal.open(SessionId(7), CLIENT, "tablet".into());
         page.write(|status| status.fec_percentage = 35);
         let read = journal.read();
         assert_eq!((read[0].session, read[0].fec_percentage, &read[0].ended), (7, 35, &None));
-        page.close("quit".into());
+        page.close("quit".into(), false);
         assert_eq!(journal.read()[0].ended.as_deref(), Some("quit"));
     }
 
     #[test]
     fn the_oldest_that_ended_is_forgotten_and_none_that_runs() {
         let journal = Journal::default();
-        let _first_runs = journal.open(SessionId(0), "first".into());
+        let _first_runs = journal.open(SessionId(0), CLIENT, "first".into());
         for id in 1..=20 {
-            journal.open(SessionId(id), "other".into()).close("quit".into());
+            journal.open(SessionId(id), CLIENT, "other".into()).close("quit".into(), false);
         }
-        journal.open(SessionId(21), "last".into());
+        journal.open(SessionId(21), CLIENT, "last".into());
         let known: Vec<u64> = journal.read().iter().map(|status| status.session).collect();
         assert_eq!(known, [&[0][..], &(5..=21).collect::<Vec<_>>()].concat());
     }

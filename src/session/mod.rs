@@ -135,7 +135,7 @@ impl Sessions {
         tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
         let name =
             self.shared.equipment.clients.find(&client).map_or_else(|| short(&client), |known| known.name);
-        let page = self.shared.journal.open(id, name);
+        let page = self.shared.journal.open(id, client, name);
         let player = Player::new(id, self.shared.clone(), request, &secrets, stopped, page.clone());
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -143,7 +143,7 @@ impl Sessions {
             let outcome = tokio::spawn(player.run(inbox)).await;
             if let Err(panic) = outcome {
                 tracing::error!(session = %id, "the session failed: {panic}");
-                page.close("a fault of the host, see its log".into());
+                page.close("a fault of the host, see its log".into(), false);
             }
             shared.remove(id);
             gone.cancel();
@@ -241,13 +241,17 @@ impl PlayerSessions for Sessions {
     }
 
     fn cancel(&self, client: &Fingerprint) -> BoxFuture<'_, Result<(), Refusal>> {
+        let client = *client;
         let handles: Vec<_> = {
             let mut table = self.table();
-            table.clear_app(client);
-            table.of_client(client).map(|entry| entry.handle.clone()).collect()
+            table.clear_app(&client);
+            table.of_client(&client).map(|entry| entry.handle.clone()).collect()
         };
         Box::pin(async move {
             release(handles, End::Quit).await;
+            if let Some(session) = self.shared.journal.quit(&client, End::Quit.to_string()) {
+                tracing::info!(session, "{}", End::Quit);
+            }
             Ok(())
         })
     }

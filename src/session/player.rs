@@ -64,6 +64,11 @@ impl End {
             Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
         }
     }
+
+    /// The client can go on where it was.
+    fn may_resume(&self) -> bool {
+        matches!(self, Self::ClientLeft | Self::Silent)
+    }
 }
 
 impl fmt::Display for End {
@@ -152,7 +157,7 @@ impl Player {
             End::Failed(_) => tracing::warn!(session = %self.id, "ended: {end}"),
             end => tracing::info!(session = %self.id, "ended: {end}"),
         }
-        self.page.close(end.to_string());
+        self.page.close(end.to_string(), end.may_resume());
     }
 
     /// ANNOUNCE, then PLAY. Returns with the streams running.

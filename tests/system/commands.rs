@@ -182,4 +182,13 @@ fn sessions_are_told_while_they_run_and_afterwards() {
     assert!(ended["frames"]["sent"].as_u64() >= Some(report.frames), "{ended} {report:#?}");
     let told = said(&host.command(&["sessions"]));
     assert!(told.contains("H.264 1280x720") && told.contains("first frame"), "{told}");
+    // It closes its connection first, and says then that it will not come back.
+    for (leave, why) in
+        [("quit", "the client quit the app"), ("disconnect", "the client left, and may resume")]
+    {
+        client.stream(1, &["--leave", leave]);
+        until(why, Duration::from_secs(10), || {
+            host.sessions().pop().filter(|session| session["ended"] == why)
+        });
+    }
 }
