@@ -13,7 +13,7 @@ use crate::protocol::params::{AudioParams, SessionKey};
 use anyhow::{Context, anyhow};
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::time::timeout;
@@ -65,7 +65,6 @@ pub struct AudioStream {
     packetizer: gst::Element,
     sender: gst::Element,
     gate: Gate,
-    _socket: OwnedFd,
 }
 
 /// What sounds.
@@ -98,7 +97,8 @@ impl AudioStream {
              ! {}",
             send.common.launch
         );
-        let runner = Runner::new("audio", run::parse(&text)?);
+        let fd = socket.as_raw_fd();
+        let runner = Runner::new("audio", run::parse(&text)?, Some(socket));
         runner.watch(run::into_channel(events.clone(), |event| event));
         let entry = run::element(runner.pipeline.upcast_ref(), "entry")?;
         let entry = entry.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
@@ -109,11 +109,11 @@ impl AudioStream {
             property::set(&packetizer, "encryption-key", hex::encode(key.0))?;
             property::set_number(&packetizer, "encryption-iv", spec.key_id)?;
         }
-        property::set_number(&sender, "fd", socket.as_raw_fd())?;
+        property::set_number(&sender, "fd", fd)?;
         property::set_number(&sender, "dscp", spec.sending.dscp)?;
         let gate = Gate::before(&packetizer);
         let sound = OnceCell::new();
-        Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate, _socket: socket })
+        Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate })
     }
 
     /// Starts recording and encoding. Nothing leaves before [`Self::set_destination`]. Sound that does not begin is

@@ -9,9 +9,7 @@ use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
 use anyhow::{Context, bail};
 use gst::prelude::*;
-use std::net::Shutdown;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,8 +117,6 @@ pub(super) struct Capture {
     runner: Runner,
     screencast: Option<Screencast>,
     watching: Vec<AbortOnDropHandle<()>>,
-    /// The connection that the pipeline's elements use.
-    remote: Option<Arc<UnixStream>>,
 }
 
 impl Capture {
@@ -186,9 +182,8 @@ impl Capture {
             remote = watch::remote().await.ok();
         }
         text += " ! appsink name=joint sync=false async=false max-buffers=1 drop=true enable-last-sample=false qos=false";
-        let runner = Runner::new(recipe.what, run::parse(&text)?);
-        let remote = remote.map(|remote| runner.keep(remote.into()));
-        if let Some(remote) = &remote {
+        let runner = Runner::new(recipe.what, run::parse(&text)?, remote);
+        if let Some(remote) = runner.descriptor() {
             give_remote(&runner.pipeline, remote);
         }
         let joint = run::element(runner.pipeline.upcast_ref(), "joint")?;
@@ -200,7 +195,7 @@ impl Capture {
                 feed.lose(reason);
             }
         });
-        Ok(Self { runner, screencast, watching, remote })
+        Ok(Self { runner, screencast, watching })
     }
 
     async fn release(&mut self) {
@@ -216,14 +211,14 @@ impl Drop for Capture {
     /// A stream that waits to be connected holds PipeWire's session manager up, the next try with it: its connection
     /// ends at once, the wait of its element after half a minute.
     fn drop(&mut self) {
-        if let Some(remote) = self.remote.as_ref().filter(|_| self.runner.is_stuck()) {
-            let _ = remote.shutdown(Shutdown::Both);
+        if let Some(remote) = self.runner.descriptor().filter(|_| self.runner.is_stuck()) {
+            let _ = rustix::net::shutdown(remote, rustix::net::Shutdown::Both);
         }
     }
 }
 
 /// Has elements that would connect by themselves use this connection.
-fn give_remote(pipeline: &gst::Pipeline, remote: &UnixStream) {
+fn give_remote(pipeline: &gst::Pipeline, remote: BorrowedFd<'_>) {
     for element in pipeline.iterate_recurse().into_iter().flatten() {
         let is_source = element.factory().is_some_and(|factory| factory.name() == PIPEWIRESRC);
         if is_source && element.property::<i32>("fd") == -1 {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
@@ -88,10 +88,10 @@ pub(super) struct Runner {
 #[derive(Default)]
 struct Order {
     turn: Mutex<()>,
+    /// What the pipeline names by its number: each thread that changes its state keeps it open.
+    descriptor: Option<OwnedFd>,
     started: AtomicBool,
     stopped: AtomicBool,
-    /// Goes when no thread changes the state any more.
-    remote: OnceLock<Arc<UnixStream>>,
 }
 
 impl Order {
@@ -112,15 +112,17 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 impl Runner {
-    pub fn new(what: &'static str, pipeline: gst::Pipeline) -> Self {
-        Self { pipeline, what, order: Arc::default(), fault: Arc::default() }
+    /// `descriptor` is one that the pipeline names by its number: it stays open until the pipeline is stopped, however
+    /// long that hangs, so that no other file gets the number meanwhile. GStreamer's PipeWire elements share what they
+    /// have for a number: the next pipeline would be led to the connection of this one.
+    pub fn new(what: &'static str, pipeline: gst::Pipeline, descriptor: Option<OwnedFd>) -> Self {
+        let order = Arc::new(Order { descriptor, ..Order::default() });
+        Self { pipeline, what, order, fault: Arc::default() }
     }
 
-    /// Keeps a connection that elements know by its number until the last state change is over, however long that
-    /// takes. GStreamer's PipeWire elements share what they have for a number: one that is used again would lead the
-    /// next pipeline to the dead connection of this one.
-    pub fn keep(&self, remote: UnixStream) -> Arc<UnixStream> {
-        self.order.remote.get_or_init(|| Arc::new(remote)).clone()
+    /// The descriptor that stays open.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.order.descriptor.as_ref().map(AsFd::as_fd)
     }
 
     /// Forwards errors, the end and "peer gone" to `report`, straight from the threads that post them.
@@ -308,10 +310,13 @@ pub(super) fn parse(text: &str) -> anyhow::Result<gst::Pipeline> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{ErrorKind, Read};
+    use std::os::unix::net::UnixStream;
+    use std::sync::mpsc;
 
     fn runner(text: &str) -> Runner {
         init().unwrap();
-        let runner = Runner::new("video", parse(text).unwrap());
+        let runner = Runner::new("video", parse(text).unwrap(), None);
         runner.watch(|_| ());
         runner
     }
@@ -329,6 +334,35 @@ mod tests {
         runner.stop().await;
         assert!(runner.start().await.is_err());
         assert_eq!(runner.pipeline.current_state(), gst::State::Null);
+    }
+
+    /// The element that hangs may still use it, and a file that is opened meanwhile must not get its number.
+    #[tokio::test]
+    async fn a_descriptor_stays_open_while_its_pipeline_hangs() {
+        init().unwrap();
+        let (mut outside, inside) = UnixStream::pair().unwrap();
+        let pipeline = parse("fakesrc ! fakesink").unwrap();
+        let (let_go, gone_on) = mpsc::channel::<()>();
+        let (hangs, hanging) = mpsc::channel();
+        let held = Mutex::new((gone_on, hangs));
+        pipeline.bus().unwrap().set_sync_handler(move |_, _| {
+            let (gone_on, hangs) = &*held.lock().unwrap();
+            // Each step of a state change is told by the thread that takes it.
+            let _ = hangs.send(());
+            let _ = gone_on.recv();
+            gst::BusSyncReply::Drop
+        });
+        let runner = Runner::new("video", pipeline, Some(inside.into()));
+        let start = tokio::time::timeout(Duration::from_millis(1), runner.start());
+        assert!(start.await.is_err());
+        hanging.recv_timeout(Duration::from_secs(20)).expect("it begins to start");
+        drop(runner);
+        outside.set_nonblocking(true).unwrap();
+        assert_eq!(outside.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "it is open");
+        drop(let_go);
+        outside.set_nonblocking(false).unwrap();
+        outside.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(outside.read(&mut [0]).unwrap(), 0, "it is closed when the pipeline is stopped");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use gst::prelude::*;
 use gstgamestream::timing::{FrameMeta, FrameTimes};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use tokio::sync::mpsc;
 
 /// What a [`VideoStream`] is built from.
@@ -75,7 +75,6 @@ pub struct VideoStream {
     /// Width and height in pixels.
     size: (u32, u32),
     gate: Gate,
-    _socket: OwnedFd,
 }
 
 impl VideoStream {
@@ -93,7 +92,8 @@ impl VideoStream {
         }
         ensure!(!encoders.is_empty(), "there is no encoder");
         let socket = spec.socket.try_clone_to_owned().context("the video socket cannot be shared")?;
-        let runner = Runner::new("video", run::parse(&pipeline_text(send, &spec))?);
+        let fd = socket.as_raw_fd();
+        let runner = Runner::new("video", run::parse(&pipeline_text(send, &spec))?, Some(socket));
         let [key_frame_needed, encoder_events] = [events.clone(), events.clone()];
         runner.watch(run::into_channel(events, |event| event));
         let find = |name| run::element(runner.pipeline.upcast_ref(), name);
@@ -101,7 +101,7 @@ impl VideoStream {
         let (packetizer, sender) = (find("packetizer")?, find("sender")?);
         let source = find("source")?.downcast::<gst_app::AppSrc>().expect("the text makes it an appsrc");
         set_packetizer(&packetizer, &spec)?;
-        set_sender(&sender, &spec.sending, socket.as_fd())?;
+        set_sender(&sender, &spec.sending, fd)?;
         property::set_number(&sender, "bitrate", spec.params.total_kbps)?;
         divert_key_requests(&packetizer, key_frame_needed);
         keep_format(&find("settled")?);
@@ -134,7 +134,6 @@ impl VideoStream {
             sender,
             size: (spec.params.width, spec.params.height),
             gate,
-            _socket: socket,
         })
     }
 
@@ -291,8 +290,8 @@ fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) -> anyhow::Re
     Ok(())
 }
 
-fn set_sender(sender: &gst::Element, sending: &Sending, socket: BorrowedFd<'_>) -> anyhow::Result<()> {
-    property::set_number(sender, "fd", socket.as_raw_fd())?;
+fn set_sender(sender: &gst::Element, sending: &Sending, fd: RawFd) -> anyhow::Result<()> {
+    property::set_number(sender, "fd", fd)?;
     property::set(sender, "pacing", sending.pacing)?;
     property::set_number(sender, "dscp", sending.dscp)?;
     property::set_number(sender, "link-rate", sending.link_kbps)?;
