@@ -109,6 +109,29 @@ async fn the_next_in_rank_takes_the_place_of_one_that_goes_on_failing() {
     end(session, attached).await;
 }
 
+/// It opens, and what it makes is not what the stream is of: the stream goes on with the one behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_linked_is_passed_over() {
+    let _turn = TURN.lock().await;
+    faulty::expect(2);
+    let mut other = encoder("h265-x265");
+    other.common.name = "other".into();
+    other.codec = moonpipe::protocol::params::Codec::H264;
+    let chain = [faulty("first", "error", 30), other, encoder("h264-openh264")];
+    let mut session = Session::of(&chain, "ball", 2000).await;
+    let attached = session.play().await;
+    look(&mut session, FRAMES, 2);
+    let told = told(&mut session);
+    let Some(StreamEvent::EncoderReplaced(change)) = told.last() else { panic!("{told:?}") };
+    assert!(
+        change.starts_with("the encoder other died (it cannot be linked")
+            && change.ends_with("h264-openh264 takes its place"),
+        "{told:#?}"
+    );
+    assert_eq!(session.stream.stats().encode.encoder, "h264-openh264");
+    end(session, attached).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_goes_silent_is_replaced() {
     let _turn = TURN.lock().await;

@@ -18,13 +18,25 @@ pub(in crate::pipeline) struct Place {
     pub drain: gst::Pad,
 }
 
+/// Access units find their way before the first frame goes in.
+fn link(
+    feeder: &gst::Pad,
+    (sink, src): &(gst::Pad, gst::Pad),
+    drain: &gst::Pad,
+) -> Result<(), gst::PadLinkError> {
+    src.link(drain)?;
+    feeder.link(sink)?;
+    Ok(())
+}
+
 /// A section that is being closed by a thread of its own, which may hang with it.
 pub(super) struct Closing {
     done: mpsc::Receiver<()>,
 }
 
 impl Place {
-    /// Puts `new` in the place of `old`, which may be none, between two frames.
+    /// Puts `new` in the place of `old`, which may be none, between two frames. Where `new` cannot be linked `old` stays:
+    /// a pad before it that leads nowhere would end the stream.
     pub(super) fn switch(&self, old: Option<&Section>, new: &Section) -> anyhow::Result<()> {
         let old = old.map(|section| (section.sink.clone(), section.src.clone()));
         let new = (new.sink.clone(), new.src.clone());
@@ -34,9 +46,13 @@ impl Place {
                 let _ = feeder.unlink(sink);
                 let _ = src.unlink(&drain);
             }
-            new.1.link(&drain)?;
-            feeder.link(&new.0)?;
-            Ok(())
+            let linked = link(&feeder, &new, &drain);
+            if let (Err(_), Some(old)) = (&linked, &old) {
+                let _ = feeder.unlink(&new.0);
+                let _ = new.1.unlink(&drain);
+                link(&feeder, old, &drain)?;
+            }
+            linked
         };
         let (done, relinked) = mpsc::channel();
         let probe = self.feeder.add_probe(gst::PadProbeType::IDLE, move |_, _| {

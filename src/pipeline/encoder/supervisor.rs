@@ -169,14 +169,13 @@ impl Supervisor {
             // Before its first frame, which is a key frame.
             let _ = self.charge.events.send(StreamEvent::EncoderReplaced(change));
         }
-        let old = self.current.take();
-        let linked = self.charge.place.switch(old.as_ref().map(|old| &old.section), &running.section);
-        if let Some(old) = old {
-            self.put_away(old.section);
-        }
-        if let Err(error) = linked {
+        let old = self.current.as_ref().map(|old| &old.section);
+        if let Err(error) = self.charge.place.switch(old, &running.section) {
             self.put_away(running.section);
             return Err(Without::Dead(format!("{error:#}")));
+        }
+        if let Some(old) = self.current.take() {
+            self.put_away(old.section);
         }
         if self.playing {
             start(&running.section);
