@@ -1,9 +1,11 @@
 //! The pipeline descriptions that ship: those whose elements are here really run, the others are held against a
 //! catalogue of GStreamer's own sources (`data/gst-elements.json`).
 
+use gst::prelude::*;
 use moonpipe::pipeline::check::{self, Sample};
 use moonpipe::pipeline::description::{Describes, EncodeDescription, Mode};
 use moonpipe::pipeline::library::Library;
+use moonpipe::pipeline::video::codec_caps;
 use moonpipe::pipeline::{choose, launch, probe};
 use moonpipe::protocol::params::{Codec, Fps};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +55,43 @@ fn software_encoders_encode_without_holding_frames_back() {
         // GStreamer 1.22 does not hand the request to libaom.
         assert!(report.obeys_key_requests || name == "av1-aom", "{name} makes no key frame when asked");
     }
+}
+
+/// In the bitstream, of key frames and of others.
+#[test]
+fn frames_have_as_many_slices_as_a_client_asks_for() {
+    const MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 60, den: 1 } };
+    let library = library(None);
+    for name in ["h264-openh264", "h264-x264", "h265-x265"] {
+        let description = &library.encode[name];
+        assert!(description.slices_frames());
+        for slices in [1, 2, 4] {
+            let text = format!(
+                "videotestsrc num-buffers=3 ! video/x-raw,format=I420,width=640,height=360,framerate=60/1 ! {} ! {} \
+                 ! appsink name=units sync=false",
+                description.fill(MODE, 2000, slices),
+                codec_caps(description.codec),
+            );
+            let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
+            let units = pipeline.by_name("units").unwrap().downcast::<gst_app::AppSink>().unwrap();
+            pipeline.set_state(gst::State::Playing).unwrap();
+            for frame in 0..3 {
+                let unit = units.pull_sample().expect("three come").buffer_owned().unwrap();
+                let found = count_slices(description.codec, &unit.map_readable().unwrap());
+                assert_eq!(found, slices, "{name}, frame {frame}");
+            }
+            pipeline.set_state(gst::State::Null).unwrap();
+        }
+    }
+}
+
+fn count_slices(codec: Codec, unit: &[u8]) -> u32 {
+    let is_slice = |header: u8| match codec {
+        Codec::H264 => [1, 5].contains(&(header & 0x1f)),
+        Codec::H265 => header >> 1 & 0x3f < 32,
+        Codec::Av1 => false,
+    };
+    unit.windows(4).filter(|bytes| bytes[..3] == [0, 0, 1] && is_slice(bytes[3])).count() as u32
 }
 
 /// It lies beside the program, where the host finds it.
@@ -260,7 +299,7 @@ fn no_launch_text_keeps_a_placeholder() {
     let library = library(None);
     let mode = Mode { width: 1280, height: 720, fps: Fps { num: 60000, den: 1001 } };
     let texts = (library.capture.values().map(|d| d.fill(mode, Some((42, 7)))))
-        .chain(library.encode.values().map(|d| d.fill(mode, 10_000)))
+        .chain(library.encode.values().map(|d| d.fill(mode, 10_000, 4)))
         .chain(library.audio.values().map(|d| d.fill(2, 5, 96)));
     for text in texts {
         assert_eq!(launch::placeholders(&text), [], "{text}");
@@ -336,7 +375,7 @@ impl Catalogue {
 }
 
 fn fits(kind: &str, value: &str) -> bool {
-    let value = value.replace("{kbps}", "1000");
+    let value = value.replace("{kbps}", "1000").replace("{slices}", "4");
     match kind {
         "boolean" => value == "true" || value == "false",
         "uint" => value.parse::<u32>().is_ok(),

@@ -36,7 +36,7 @@ impl Sample for CaptureDescription {
 
 impl Sample for EncodeDescription {
     fn sample(&self) -> String {
-        format!("fakesrc ! {} ! fakesink", self.fill(SAMPLE_MODE, 2000))
+        format!("fakesrc ! {} ! fakesink", self.fill(SAMPLE_MODE, 2000, 1))
     }
 
     fn set_later(&self) -> Vec<(&str, &str)> {

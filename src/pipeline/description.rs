@@ -163,10 +163,16 @@ impl CaptureDescription {
 }
 
 impl EncodeDescription {
-    pub fn fill(&self, mode: Mode, kbps: u32) -> String {
+    /// `slices` of a frame, as many as the client's decoder asks for.
+    pub fn fill(&self, mode: Mode, kbps: u32, slices: u32) -> String {
         let mut values = mode_values(mode).to_vec();
-        values.push(("kbps", kbps.to_string()));
+        values.extend([("kbps", kbps.to_string()), ("slices", slices.to_string())]);
         launch::fill(&self.common.launch, &values)
+    }
+
+    /// It cuts frames into as many slices as a client asks for.
+    pub fn slices_frames(&self) -> bool {
+        self.common.has_placeholder("slices")
     }
 }
 
@@ -277,7 +283,7 @@ impl Describes for EncodeDescription {
         }
         let source = Source { name, file, toml };
         let w: Written = source.parse()?;
-        source.only(&w.launch, &["width", "height", "fps", "kbps"])?;
+        source.only(&w.launch, &["width", "height", "fps", "kbps", "slices"])?;
         source.all(&w.launch, &["kbps"])?;
         source.named(&w.launch, &["encoder"])?;
         let common = source.common(w.rank, w.needs, w.launch)?;

@@ -45,7 +45,7 @@ pub struct Report {
 
 /// The launch text that is probed; the cache knows a result by it.
 pub fn launch_text(description: &EncodeDescription) -> String {
-    description.fill(MODE, KBPS)
+    description.fill(MODE, KBPS, 1)
 }
 
 /// Probes in a child process of `program`, which is a moonpipe binary. Blocks.

@@ -120,7 +120,7 @@ impl VideoStream {
         let encoder = Encoder::new(
             place,
             encoders,
-            Mode { width: params.width, height: params.height, fps: params.fps },
+            (Mode { width: params.width, height: params.height, fps: params.fps }, slices(encoders, params)),
             spec.encoder_kbps,
             Box::new(prepare),
             encoder_events,
@@ -278,6 +278,18 @@ fn colorimetry(space: ColorSpace, full_range: bool) -> String {
         }
     };
     gst_video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string()
+}
+
+/// Of a frame, for the threads of the client's decoder: as many as it asks for, each large enough for any codec.
+fn slices(encoders: &[EncodeDescription], params: &VideoParams) -> u32 {
+    /// Lines of the largest block that frames are coded in.
+    const LEAST_HEIGHT: u32 = 64;
+    let slices = params.slices_per_frame.min(params.height / LEAST_HEIGHT).max(1);
+    let whole = encoders.iter().filter(|encode| slices > 1 && !encode.slices_frames());
+    for encode in whole {
+        tracing::debug!("{} does not cut frames into {slices} slices for the client", encode.common.name);
+    }
+    slices
 }
 
 fn set_packetizer(packetizer: &gst::Element, spec: &VideoSpec<'_>) -> anyhow::Result<()> {

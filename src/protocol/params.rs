@@ -85,7 +85,7 @@ pub struct VideoParams {
     pub full_range: bool,
     /// Most reference frames the decoder keeps; 0 leaves it to the host.
     pub max_reference_frames: u32,
-    /// Slices per frame the decoder asks for, at least 1.
+    /// Slices per frame the decoder asks for, 1 to 16.
     pub slices_per_frame: u32,
 }
 

@@ -130,6 +130,8 @@ def do_stream(o):
         result |= pictures.look(
             o.codec, stream.units, stream.arrivals, o.counter_at, dict(o.colour), dict(o.brightness), o.png
         )
+    if o.slices:
+        result["slices"] = sorted({pictures.slices(o.codec, unit) for unit in stream.units})
     if o.tone:
         result |= sounds.listen(stream.packets)
     return result
@@ -232,6 +234,7 @@ def arguments():
     p.add_argument("--encrypt", choices=library.ENCRYPTION, default="all")
     p.add_argument("--plain-rtsp", action="store_true")
     p.add_argument("--rfi", action="store_true", help="with a decoder that goes on without lost frames, where the host does")
+    p.add_argument("--slices", type=int, default=0, help="slices that the decoder asks for; tells how many each frame has")
     p.add_argument("--video-port", type=int, default=0, help="where video comes from instead of the port in SETUP's answer")
     p.add_argument("--rtsp-port", type=int, default=0, help="where the conversation is held instead of the port in the launch's answer")
     p.add_argument("--beat", type=float, default=0, metavar="SECONDS", help="tell so often what has arrived")

@@ -151,6 +151,8 @@ class Stream:
         self.video.submitDecodeUnit = callback("int(DECODE_UNIT*)", self._on_frame)
         self.video.start = self.video.stop = self.video.cleanup = nothing
         self.video.capabilities = DIRECT_SUBMIT | (REFERENCE_INVALIDATION if self.options.rfi else 0)
+        # CAPABILITY_SLICES_PER_FRAME
+        self.video.capabilities |= self.options.slices << 24
 
         self.sound = ffi.new("AUDIO_RENDERER_CALLBACKS*")
         self.sound.init = callback("int(int,OPUS_MULTISTREAM_CONFIGURATION*,void*,int)", self._on_audio_setup)

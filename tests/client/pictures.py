@@ -1,5 +1,7 @@
 """What a decoded stream shows: sizes, colours, and the frame counter that the host draws into its test picture."""
 
+import re
+
 import av
 import numpy
 
@@ -11,6 +13,13 @@ def decoder(codec):
     context = av.CodecContext.create(DECODERS[codec], "r")
     context.thread_count = 2
     return context
+
+
+def slices(codec, unit):
+    """How many slices an access unit has."""
+    headers = [unit[at.end()] for at in re.finditer(b"\0\0\1", unit)]
+    is_slice = {"h264": lambda header: header & 0x1F in (1, 5), "hevc": lambda header: header >> 1 & 0x3F < 32}[codec]
+    return sum(map(is_slice, headers))
 
 
 def read_counter(luma, x=0, y=0):

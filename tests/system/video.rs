@@ -92,3 +92,21 @@ fn in_the_mode_that_the_client_asks_for() {
         report.assert_rate(rate);
     }
 }
+
+/// The client's greeting costs no second key frame, and its decoder gets work for all its threads.
+#[test]
+fn a_stream_begins_with_one_key_frame_of_as_many_slices_as_the_decoder_asks_for() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    for (codec, fps) in [("h264", "60"), ("hevc", "30")] {
+        let arguments = ["--decode", "--slices", "4", "--codec", codec, "--fps", fps];
+        let is_whole = |report: &Report| report.is_complete() && report.idr == 1;
+        let report = client.best_stream(2, &arguments, is_whole);
+        assert_eq!((report.idr, &report.slices[..]), (1, &[4][..]), "{codec}: {report:#?}");
+        report.assert_whole(1280, 720);
+        let sessions = host.sessions();
+        let asked = &sessions.last().expect("it is remembered")["key-frames"];
+        assert_eq!(*asked, serde_json::json!({"first frame": 1}), "{codec}");
+    }
+}

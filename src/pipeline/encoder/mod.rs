@@ -104,11 +104,12 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// The best of `encoders` that opens is to run at `kbps`, as far as it goes there. `events` hears when one dies.
+    /// The best of `encoders` that opens is to run at `kbps`, as far as it goes there, with so
+    /// many slices of a frame. `events` hears when one dies.
     pub fn new(
         place: Place,
         encoders: &[EncodeDescription],
-        mode: Mode,
+        (mode, slices): (Mode, u32),
         kbps: u32,
         prepare: Prepare,
         events: UnboundedSender<StreamEvent>,
@@ -122,6 +123,7 @@ impl Encoder {
             place,
             encoders,
             mode,
+            slices,
             wishes,
             prepare,
             rtkit: Rtkit::new(),

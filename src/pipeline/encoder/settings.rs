@@ -79,7 +79,7 @@ mod tests {
         let text = format!(
             "appsrc name=source format=time caps=video/x-raw,format=I420,width={width},height={height},framerate={fps} \
              ! {} ! appsink name=sink sync=false",
-            description.fill(MODE, 2000)
+            description.fill(MODE, 2000, 1)
         );
         let pipeline = run::parse(&text).unwrap();
         let find = |name| run::element(pipeline.upcast_ref(), name).unwrap();

@@ -55,6 +55,8 @@ pub(super) struct Charge {
     /// Best first.
     pub encoders: Vec<EncodeDescription>,
     pub mode: Mode,
+    /// As [`EncodeDescription::fill`] takes them.
+    pub slices: u32,
     pub wishes: Arc<Wishes>,
     pub prepare: Prepare,
     pub rtkit: Rtkit,
@@ -213,9 +215,9 @@ impl Supervisor {
 
     fn build(&mut self, encoder: usize) -> anyhow::Result<Section> {
         self.count += 1;
-        let Charge { place, encoders, mode, wishes, prepare, rtkit, inbox, .. } = &self.charge;
+        let Charge { place, encoders, mode, slices, wishes, prepare, rtkit, inbox, .. } = &self.charge;
         let (description, kbps, number) = (&encoders[encoder], wishes.kbps(), self.count);
-        let launch = description.fill(*mode, limits::kbps(description, kbps));
+        let launch = description.fill(*mode, limits::kbps(description, kbps), *slices);
         let build = |convert| {
             let inbox = inbox.clone();
             let life = Life::new(move || drop(inbox.send(Order::Died(number))));

@@ -24,6 +24,10 @@ const PACKET_SIZES: RangeInclusive<u32> = 128..=4096;
 /// The most that `gamestreamvideopay min-fec-packets` gives.
 const MOST_MIN_FEC_PACKETS: u32 = 40;
 
+/// Of a frame. Decoders that share a frame between threads ask for four; the client library would let them ask for 255,
+/// and each slice costs its header and the prediction across its edge.
+const MOST_SLICES: u32 = 16;
+
 /// Channels, streams, coupled streams, and for each output channel (FL FR C LFE RL RR [SL SR]) the coded channel, as
 /// `opusenc` codes 5.1 and 7.1: front, rear and side pairs, then centre and LFE.
 const SURROUND: [(u8, u8, &[u8]); 2] = [(4, 2, &[0, 1, 4, 5, 2, 3]), (5, 3, &[0, 1, 6, 7, 2, 3, 4, 5])];
@@ -125,7 +129,7 @@ fn video(wishes: &Wishes, codecs: &[Codec], encrypt: bool) -> Result<VideoParams
         },
         full_range: color & 1 != 0,
         max_reference_frames: wishes.within("x-nv-video[0].maxNumReferenceFrames", Some(0), 0..=16)?,
-        slices_per_frame: wishes.within("x-nv-video[0].videoEncoderSlicesPerFrame", Some(1), 0..=64)?.max(1),
+        slices_per_frame: wishes.number("x-nv-video[0].videoEncoderSlicesPerFrame", 1)?.clamp(1, MOST_SLICES),
     })
 }
 

@@ -190,7 +190,7 @@ proptest! {
         let name = ANNOUNCE.lines().filter_map(|l| l.strip_prefix("a=")?.split(':').next()).nth(index).unwrap();
         if let Ok(params) = with(name, &value.to_string()) {
             let v = params.video;
-            prop_assert!(v.width % 2 == 0 && v.height % 2 == 0 && v.slices_per_frame > 0);
+            prop_assert!(v.width % 2 == 0 && v.height % 2 == 0 && (1..=16).contains(&v.slices_per_frame));
             prop_assert!(v.fps.num > 0 && v.fps.interval_ns() >= 1_000_000_000 / 243);
         }
     }

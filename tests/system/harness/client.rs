@@ -70,6 +70,8 @@ pub struct Report {
     pub colours: std::collections::BTreeMap<String, [f64; 3]>,
     /// With `--brightness`: monotonic seconds and mean luma, whenever that changed.
     pub brightness: std::collections::BTreeMap<String, Vec<(f64, f64)>>,
+    /// With `--slices`: how many slices the frames have, each number once.
+    pub slices: Vec<u32>,
     pub tone_hz: Option<f64>,
     pub rms: f64,
     /// With `--units-sha256`: of each different access unit.
