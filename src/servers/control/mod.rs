@@ -95,11 +95,12 @@ pub struct ControlPeer {
     round_trip: Arc<AtomicU32>,
 }
 
-/// ENet begins with a guess of half a second and approaches what it measures by an eighth each time.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// Nobody plays over a longer way: it is a machine that stood still, or a network that did.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 impl ControlPeer {
-    /// How long an answer of the client takes, as far as that is known, and 100 ms at most.
+    /// How long an answer of the client takes, a second at most; zero before that is known. ENet takes its first
+    /// measurement as it is, when the connection is made, and approaches later ones by an eighth each time.
     pub fn round_trip(&self) -> Duration {
         let measured = Duration::from_millis(self.round_trip.load(Ordering::Relaxed).into());
         measured.min(LONGEST_ROUND_TRIP)

@@ -43,16 +43,20 @@ const DRAIN: Duration = Duration::from_millis(150);
 const SERIES: Duration = Duration::from_millis(100);
 /// So many blocks failing now, and such a share of all, cannot wait.
 const STORM: (f64, f64) = (4.0, 0.12);
-/// Since the share last rose, before it falls.
-const HOLD: Duration = Duration::from_secs(2);
+/// Since the share last rose, before it falls; doubled each time that it rises soon after it fell.
+const HOLD: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(16);
+/// So soon.
+const TO_AND_FRO: Duration = Duration::from_secs(20);
 /// A share that did not rise for so long was no answer to a queue that filled.
 const CALM: Duration = Duration::from_secs(1);
 /// Between two steps down.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// What is left of the share after a step down, in per cent.
 const RELEASE_PERCENT: u32 = 85;
-/// How much more may be lost before a step down would have been too early.
+/// How much more may be lost before a step down would have been too early, and how much smaller or larger blocks may be:
+/// the share that makes so many whole packets differs from one size to the next.
 const RELUCTANCE: f64 = 1.3;
+const OTHER_SIZES: [f64; 3] = [0.85, 1.0, 1.15];
 /// Losses of frames that a mute client tells of in a row are one.
 const MUTE_PAUSE: Duration = Duration::from_millis(500);
 /// After a frame was lost by a client that says no more, the share stays.
@@ -123,6 +127,9 @@ pub struct Adaptation {
     calm: (u32, u32),
     raised: Instant,
     released: Instant,
+    /// How long the share stays when it rose, and whether it fell since.
+    hold: Duration,
+    fell: bool,
     /// What a mute client's losses have brought the share to, and until when.
     mute: Option<(u32, Instant)>,
     mute_heard: Option<Instant>,
@@ -161,6 +168,8 @@ impl Adaptation {
             calm: (percentage, bounds.min_parity),
             raised: now,
             released: now,
+            hold: *HOLD.start(),
+            fell: false,
             mute: None,
             mute_heard: None,
             own_drop: None,
@@ -342,7 +351,7 @@ impl Adaptation {
     }
 
     fn move_share(&mut self, now: Instant) -> Option<Reason> {
-        let (percentage, min_parity) = self.needed(now, 1.0)?;
+        let (percentage, min_parity) = self.needed(now, 1.0, 1.0)?;
         let before = (self.percentage, self.min_parity);
         if now >= self.raised + CALM {
             self.calm = before;
@@ -350,15 +359,21 @@ impl Adaptation {
         if percentage > self.percentage || min_parity > self.min_parity {
             self.percentage = self.percentage.max(percentage);
             self.min_parity = self.min_parity.max(min_parity);
+            if std::mem::take(&mut self.fell) {
+                let again = now < self.released + TO_AND_FRO;
+                self.hold = if again { (self.hold * 2).min(*HOLD.end()) } else { *HOLD.start() };
+            }
             self.raised = now;
             self.figures.parity_raised += 1;
             return Some(Reason::MoreLoss);
         }
-        if now < self.raised + HOLD || now < self.released + RELEASE_INTERVAL {
+        if now < self.raised + self.hold || now < self.released + RELEASE_INTERVAL {
             return None;
         }
         // With less it must do even if a little more is lost, or it goes to and fro.
-        let (percentage, min_parity) = self.needed(now, RELUCTANCE)?;
+        let needed = OTHER_SIZES.map(|size| self.needed(now, RELUCTANCE, size));
+        let (percentage, min_parity) =
+            needed.into_iter().flatten().reduce(|one, other| (one.0.max(other.0), one.1.max(other.1)))?;
         if percentage < self.percentage {
             self.percentage = percentage.max(self.percentage * RELEASE_PERCENT / 100);
         }
@@ -368,13 +383,13 @@ impl Adaptation {
         if (self.percentage, self.min_parity) == before {
             return None;
         }
-        self.released = now;
+        (self.released, self.fell) = (now, true);
         self.figures.parity_lowered += 1;
         Some(Reason::LessLoss)
     }
 
-    /// Percentage and minimum of parity packets that `more` times the losses ask for.
-    fn needed(&mut self, now: Instant, more: f64) -> Option<(u32, u32)> {
+    /// Percentage and minimum of parity packets that `more` times the losses ask for, with blocks of `size` times theirs.
+    fn needed(&mut self, now: Instant, more: f64, size: f64) -> Option<(u32, u32)> {
         if self.block <= 0.0 {
             return None;
         }
@@ -386,7 +401,7 @@ impl Adaptation {
         let channel =
             Channel { loss: (self.meter.loss() * more).min(1.0), dispersion: self.meter.dispersion() };
         let min = self.bounds.min_parity..=self.bounds.min_parity.max(MOST_MIN_PARITY);
-        let redundancy = channel.redundancy(self.block, self.bounds.fec_percentage.clone(), min);
+        let redundancy = channel.redundancy(self.block * size, self.bounds.fec_percentage.clone(), min);
         Some((redundancy.percentage.into(), redundancy.min as u32))
     }
 }

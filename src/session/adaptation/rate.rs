@@ -244,9 +244,10 @@ impl RateControl {
     }
 
     fn cut(&mut self, now: Instant, view: &View, share: f64) -> Option<Move> {
-        let before = self.kbps;
+        // It answers what was being tried: the rate to go back to is the one before that.
+        let before = self.trial.take().map_or(self.kbps, |trial| trial.before);
         let last = self.last_cut.replace(Cut { at: now, before, share });
-        if last.is_some_and(|last| last.was_in_vain(now, before, share)) {
+        if last.is_some_and(|last| last.was_in_vain(now, self.kbps, share)) {
             // Less would be lost: it is not the rate.
             self.acquitted = Some((now + ACQUITTAL, share));
             self.last_cut = None;
@@ -254,17 +255,17 @@ impl RateControl {
         }
         if share < HOPELESS && self.acquitted.is_some_and(|(until, loss)| now < until && share <= loss * 1.2)
         {
-            return None;
+            return (before > self.kbps && self.set(now, before)).then_some(Move::Acquitted);
         }
-        if before <= self.floor {
+        if self.kbps <= self.floor {
             // Nothing is left to try but parity.
             self.last_cut = None;
             self.acquitted = Some((now + ACQUITTAL, share));
             return None;
         }
-        let through = before.min(view.sent_kbps) * (1.0 - share);
+        let through = self.kbps.min(view.sent_kbps) * (1.0 - share);
         self.blame(now, through.max(self.floor));
-        self.set(now, (through * RELIEF).min(before * 0.9)).then_some(Move::Cut)
+        self.set(now, (through * RELIEF).min(self.kbps * 0.9)).then_some(Move::Cut)
     }
 
     fn judge_trial(&mut self, now: Instant, view: &View) -> Option<Move> {
@@ -468,6 +469,26 @@ mod tests {
         }
         assert_eq!(moves, [Move::Trial, Move::Acquitted], "and not tried again soon");
         assert_eq!(rate.kbps(), 20_000);
+    }
+
+    /// Frame after frame is lost while less is tried, and as many with much less: it was neither.
+    #[test]
+    fn a_cut_ends_the_trial_and_goes_back_to_what_was_before_it() {
+        let begin = Instant::now();
+        let mut rate = RateControl::new(1000..=20_000, begin);
+        let trial = (50..5000)
+            .step_by(50)
+            .find(|ms| rate.update(at(begin, *ms), &bursts(*ms, 20_000)) == Some(Move::Trial))
+            .expect("it is tried");
+        let heavy = |ms, kbps| View { heavy: Some(0.3), ..bursts(ms, kbps) };
+        assert_eq!(rate.update(at(begin, trial + 200), &heavy(trial + 200, 17_000)), Some(Move::Cut));
+        let after = trial + 1200;
+        assert_eq!(rate.update(at(begin, after), &heavy(after, rate.kbps())), Some(Move::Acquitted));
+        assert_eq!(rate.kbps(), 20_000);
+        let later = (after..after + 10_000).step_by(50);
+        let moves: Vec<Move> =
+            later.filter_map(|ms| rate.update(at(begin, ms), &bursts(ms, rate.kbps()))).collect();
+        assert_eq!(moves, [], "no trial goes on");
     }
 
     #[test]

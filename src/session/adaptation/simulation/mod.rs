@@ -55,6 +55,7 @@ fn cases() -> Vec<Case> {
             ..case("20 to 5 to 20 Mbit/s", narrow(&[(0.0, 20_500.0), (20.0, 5_000.0), (50.0, 20_500.0)]))
         },
         case("12 Mbit/s for 20 asked", narrow(&[(0.0, 12_000.0)])),
+        Case { delay: 0.07, ..case("the same, 140 ms away", narrow(&[(0.0, 12_000.0)])) },
         Case { queue_bytes: 64_000.0, ..case("the same, short queue", narrow(&[(0.0, 12_000.0)])) },
         Case { seconds: 120.0, ..case("3 s of nothing, 4 times", narrow(&blackouts.collect::<Vec<_>>())) },
         case("bad radio link", wifi.collect()),
@@ -74,14 +75,24 @@ fn cases() -> Vec<Case> {
 
 fn table(outcomes: &[(Case, Outcome)]) -> String {
     let mut text = format!(
-        "{:26} {:>5} {:>6} {:>9} {:>4} {:>13} {:>5} {:>20} {:>5} {:>5}\n",
-        "network", "lost", "after", "freeze ms", "key", "share %", "mean", "kbit/s", "turns", "moves"
+        "{:26} {:>5} {:>6} {:>9} {:>4} {:>13} {:>5} {:>20} {:>5} {:>6} {:>5}\n",
+        "network",
+        "lost",
+        "after",
+        "freeze ms",
+        "key",
+        "share %",
+        "mean",
+        "kbit/s",
+        "turns",
+        "swings",
+        "moves"
     );
     for (case, out) in outcomes {
         let shares = out.seconds.iter().map(|second| second.0);
         let (least, mean, most) = out.kbps(0, out.seconds.len());
         text += &format!(
-            "{:26} {:5} {:6} {:9.0} {:4} {:13} {:5.0} {:>20} {:5} {:5}\n",
+            "{:26} {:5} {:6} {:9.0} {:4} {:13} {:5.0} {:>20} {:5} {:6} {:5}\n",
             case.name,
             out.lost.len(),
             out.lost_within(3.0, case.seconds),
@@ -91,6 +102,7 @@ fn table(outcomes: &[(Case, Outcome)]) -> String {
             out.parity_share() * 100.0,
             format!("{least}/{mean}/{most}"),
             out.turns(),
+            out.swings(),
             out.decisions,
         );
     }
@@ -146,6 +158,19 @@ fn independent_losses_are_mended_and_cost_no_bitrate() {
     each("5 %, no reports", |out| out.lost.len() <= 10);
 }
 
+/// A steady loss gets a steady share, and no network has it go to and fro for long.
+#[test]
+fn the_share_comes_to_rest() {
+    for name in ["clean LAN", "1 % independent", "3 % independent", "5 % independent", "10 % independent"] {
+        each(name, |out| out.swings() <= 1 && out.decisions <= 20);
+    }
+    for (case, out) in SEEDS.into_iter().flat_map(play) {
+        let (swings, decisions) = (out.swings(), out.decisions as f64);
+        assert!(swings <= 12, "{}: {swings} swings", case.name);
+        assert!(decisions <= case.seconds * 1.2, "{}: {decisions} decisions", case.name);
+    }
+}
+
 #[test]
 fn parity_shrinks_to_the_least_where_nothing_is_lost() {
     each("clean LAN", |out| {
@@ -163,7 +188,7 @@ fn a_network_that_narrows_shows_no_frozen_second() {
         let again = out.seconds.last().is_some_and(|second| second.1 >= 18_000);
         out.freeze.0 < 1.0 && (3500..=5600).contains(&narrow) && most <= 8000 && again
     });
-    for name in ["12 Mbit/s for 20 asked", "the same, short queue"] {
+    for name in ["12 Mbit/s for 20 asked", "the same, 140 ms away", "the same, short queue"] {
         each(name, |out| {
             let (_, mean, _) = out.kbps(20, 150);
             let steady = out.turns() <= 12 && out.lost_within(20.0, 150.0) <= 60;
@@ -192,6 +217,5 @@ fn parity_never_adds_to_the_rate() {
         // A key frame is paid for by those after it.
         assert!(wire <= granted * 1.06, "{}: {wire} of {granted}", case.name);
         assert!(out.seconds.iter().all(|second| second.1 <= case.kbps && second.1 >= 1000), "{}", case.name);
-        assert!(out.decisions as f64 <= case.seconds * 2.0, "{}: {} decisions", case.name, out.decisions);
     }
 }

@@ -89,6 +89,17 @@ impl Outcome {
         (least, (all.map(u64::from).sum::<u64>() / count) as u32, most)
     }
 
+    /// Times that the share of parity turned from down to up.
+    pub fn swings(&self) -> usize {
+        let changes: Vec<bool> = self
+            .seconds
+            .windows(2)
+            .filter(|pair| pair[0].0 != pair[1].0)
+            .map(|pair| pair[1].0 > pair[0].0)
+            .collect();
+        changes.windows(2).filter(|pair| !pair[0] && pair[1]).count()
+    }
+
     /// Times that the rate turned from up to down.
     pub fn turns(&self) -> usize {
         let changes: Vec<bool> = self
@@ -182,7 +193,7 @@ impl<'a> Run<'a> {
             waits_for_key: true,
             reports: VecDeque::new(),
             next: (0.0, 0.0, 0.0),
-            round_trip: 0.1,
+            round_trip: 2.0 * case.delay,
             shown: 0.0,
             last_complete: 0,
             second_bytes: 0.0,
@@ -226,7 +237,7 @@ impl<'a> Run<'a> {
         if now >= measured {
             let sample = 2.0 * self.link.delay + self.link.queue(now);
             self.round_trip += (sample - self.round_trip) * ROUND_TRIP_WEIGHT;
-            let (at, measured) = (self.at(now), Duration::from_secs_f64(self.round_trip.min(0.1)));
+            let (at, measured) = (self.at(now), Duration::from_secs_f64(self.round_trip.min(1.0)));
             self.adaptation.handle_round_trip(at, measured);
             self.next.2 = now + ROUND_TRIP_INTERVAL;
         }
