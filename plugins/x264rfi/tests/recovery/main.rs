@@ -41,6 +41,19 @@ fn a_lost_frame_is_made_good_wherever_frame_num_is() {
     }
 }
 
+/// Whatever came between the loss and the report, nothing more comes before what makes it good.
+#[test]
+fn the_frame_behind_the_report_makes_it_good() {
+    for delay in 0..12 {
+        let mut encoder = Encoder::new("bitrate=2000 speed-preset=ultrafast");
+        encoder.encode_many(20);
+        encoder.encode_many(delay);
+        assert!(encoder.invalidate(19, 19));
+        let next = encoder.encode();
+        assert!(next.recovery && !next.key, "{delay} frames after the loss");
+    }
+}
+
 #[test]
 fn many_bursts_need_no_key_frame() {
     for preset in ["ultrafast", "superfast threads=2", "veryfast slices=3", "medium"] {
