@@ -1,6 +1,7 @@
 //! Puts the parts together: start reading here.
 
 use crate::config::{Places, Settings};
+use crate::desktop::apps::catalog::Catalog;
 use crate::files;
 use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
@@ -11,9 +12,9 @@ use crate::servers::admin::{AdminSocket, Desk};
 use crate::servers::control::ControlServer;
 use crate::servers::discovery::Discovery;
 use crate::servers::media::{MediaKind, MediaSocket};
-use crate::servers::nvhttp::{self, App, HostOffer, Listeners, NvHttp, PairingDesk};
+use crate::servers::nvhttp::{self, HostOffer, Listeners, NvHttp, PairingDesk};
 use crate::servers::{rtsp, tcp, udp};
-use crate::session::{Captures, Equipment, Sessions};
+use crate::session::{Apps, Captures, Equipment, Sessions};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -23,9 +24,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// The one app of a host that was told of no others.
-const DESKTOP: u32 = 1;
 
 /// Runs the host until a signal ends it. Takes the runtime's threads only for what never blocks.
 pub async fn serve(places: Places, settings: Settings) -> anyhow::Result<()> {
@@ -79,6 +77,8 @@ impl Host {
         let sockets = Sockets::bind(settings.ports)?;
         let identity = Arc::new(Identity::load_or_create(&places.state_dir)?);
         let clients = Clients::load(&places.state_dir)?;
+        let apps = Apps::new(Catalog::open(places.apps_file())?, &identity.unique_id);
+        apps.sweep().await;
         let (descriptions, choice) = pipelines(places, settings).await?;
         let name = settings
             .name
@@ -88,11 +88,10 @@ impl Host {
             name: name.clone(),
             codecs: choice.codecs(),
             ports: settings.ports,
-            apps: vec![App { id: DESKTOP, title: "Desktop".into() }],
         });
         let media = [sockets.video.clone(), sockets.audio.clone()];
         let (listeners, rtsp_listener, equipment) =
-            sockets.equip(places, settings, clients.clone(), descriptions, choice)?;
+            sockets.equip(places, settings, clients.clone(), apps, descriptions, choice)?;
         let sessions = Sessions::new(equipment);
         let desk = PairingDesk::new(identity.clone(), clients.clone());
         let admin = AdminSocket::bind(&places.state_dir)?;
@@ -195,6 +194,7 @@ impl Sockets {
         places: &Places,
         settings: &Settings,
         clients: Clients,
+        apps: Apps,
         descriptions: Descriptions,
         choice: Choice,
     ) -> anyhow::Result<(Listeners, TcpListener, Equipment)> {
@@ -202,6 +202,7 @@ impl Sockets {
             ports: settings.ports,
             clients,
             choice,
+            apps,
             captures: Captures::new(descriptions.captures, &descriptions.source, places.state_dir.clone())?,
             audio_description: descriptions.audio,
             send_video: descriptions.send_video,

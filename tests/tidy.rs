@@ -8,7 +8,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("main", &["cli", "host", "listing", "identity", "pipeline", "servers"]),
     ("cli", &[]),
     ("listing", &["pipeline"]),
-    ("host", &["servers", "session", "pipeline", "identity"]),
+    ("host", &["servers", "session", "pipeline", "desktop", "identity"]),
     ("servers", &["identity"]),
     ("session", &["servers", "pipeline", "desktop", "identity"]),
     ("pipeline", &["desktop"]),

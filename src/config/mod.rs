@@ -53,6 +53,11 @@ impl Places {
         })
     }
 
+    /// What players can start.
+    pub fn apps_file(&self) -> PathBuf {
+        self.config_file.with_file_name("apps.toml")
+    }
+
     /// The folder of the user's own descriptions.
     pub fn pipelines_dir(&self) -> PathBuf {
         self.config_file.with_file_name("pipelines")

@@ -2,6 +2,7 @@
 //! spend ([`budget`]). The only place where the desktop and the pipelines meet a client.
 
 mod adaptation;
+mod apps;
 pub mod budget;
 mod captures;
 mod journal;
@@ -13,9 +14,11 @@ mod silence;
 mod table;
 mod view;
 
+pub use apps::Apps;
 pub use captures::Captures;
 
 use crate::config::SendSettings;
+use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
 use crate::pipeline::description::{AudioDescription, Mode, SendDescription};
@@ -26,7 +29,7 @@ use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
 use crate::servers::admin::{Overview, Sources, Switched};
 use crate::servers::control::ControlServer;
 use crate::servers::media::MediaSocket;
-use crate::servers::nvhttp::{LaunchRequest, Launched, PlayerSessions, Refusal};
+use crate::servers::nvhttp::{App, LaunchRequest, Launched, PlayerSessions, Refusal};
 use crate::servers::rtsp::{BoxFuture, RtspSessions};
 use crate::servers::status::SessionStatus;
 use futures_util::future::join_all;
@@ -45,6 +48,7 @@ pub struct Equipment {
     pub clients: Clients,
     pub choice: Choice,
     pub captures: Captures,
+    pub apps: Apps,
     pub audio_description: AudioDescription,
     pub send_video: SendDescription,
     pub send_audio: SendDescription,
@@ -92,6 +96,7 @@ impl Sessions {
             table.iter().map(|(_, entry)| entry.handle.clone()).collect()
         };
         release(all, End::HostEnds).await;
+        self.shared.equipment.apps.end_all().await;
         if tokio::time::timeout(RELEASE_LIMIT, self.shared.equipment.captures.close()).await.is_err() {
             tracing::warn!("the capture does not end within {} s", RELEASE_LIMIT.as_secs());
         }
@@ -149,6 +154,7 @@ impl Sessions {
             gone.cancel();
         });
         release(before, End::Replaced).await;
+        self.shared.equipment.apps.end_other(&client, app).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
     }
 
@@ -226,9 +232,22 @@ impl PlayerSessions for Sessions {
         self.table().running_app(client)
     }
 
+    fn apps(&self) -> BoxFuture<'_, Vec<App>> {
+        Box::pin(async {
+            let apps = self.shared.equipment.apps.list().await;
+            let offered = |app: &list::App| App { id: app.id, title: app.title.clone(), image: app.image.clone() };
+            apps.iter().map(offered).collect()
+        })
+    }
+
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
-        let app = request.app;
-        Box::pin(self.start(request, app))
+        Box::pin(async move {
+            let app = request.app;
+            if self.shared.equipment.apps.find(app).await.is_none() {
+                return Err(Refusal::new(404, "The host has no such app"));
+            }
+            self.start(request, app).await
+        })
     }
 
     fn resume(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
@@ -247,10 +266,16 @@ impl PlayerSessions for Sessions {
             table.clear_app(&client);
             table.of_client(&client).map(|entry| entry.handle.clone()).collect()
         };
+        let shared = self.shared.clone();
         Box::pin(async move {
             release(handles, End::Quit).await;
-            if let Some(session) = self.shared.journal.quit(&client, End::Quit.to_string()) {
+            if let Some(session) = shared.journal.quit(&client, End::Quit.to_string()) {
                 tracing::info!(session, "{}", End::Quit);
+            }
+            // It goes on ending when that takes longer.
+            let ending = tokio::spawn(async move { shared.equipment.apps.end(&client).await });
+            if tokio::time::timeout(RELEASE_LIMIT, ending).await.is_err() {
+                tracing::info!("an app does not end within {} s and is ended by force", RELEASE_LIMIT.as_secs());
             }
             Ok(())
         })

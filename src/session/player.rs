@@ -5,7 +5,7 @@ use super::journal::Page;
 use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
-use super::{Equipment, Shared, budget};
+use super::{Equipment, Shared, apps, budget};
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
@@ -51,6 +51,8 @@ pub(super) enum End {
     Silent,
     /// The client launched and never came to play.
     NeverPlayed,
+    /// The app ended by itself, in this way.
+    AppEnded(String),
     /// A stream cannot go on.
     Failed(String),
 }
@@ -59,7 +61,9 @@ impl End {
     /// What to tell the client; nothing to one that is not there.
     fn termination(&self) -> Option<u32> {
         match self {
-            Self::Quit | Self::Replaced | Self::HostEnds | Self::Revoked => Some(termination::GRACEFUL),
+            Self::Quit | Self::Replaced | Self::HostEnds | Self::Revoked | Self::AppEnded(_) => {
+                Some(termination::GRACEFUL)
+            }
             Self::Failed(_) => Some(termination::FRAME_CONVERSION),
             Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
         }
@@ -81,6 +85,7 @@ impl fmt::Display for End {
             Self::ClientLeft => "the client left, and may resume",
             Self::Silent => "nothing was heard of the client, and it may resume",
             Self::NeverPlayed => "the client launched and never came to play",
+            Self::AppEnded(how) => how,
             Self::Failed(reason) => reason,
         })
     }
@@ -186,7 +191,10 @@ impl Player {
             Err(end) => Err(end),
         };
         match begun {
-            Ok(()) => Ok(stage),
+            Ok(()) => {
+                self.run_app(&params).await;
+                Ok(stage)
+            }
             Err(end) => {
                 stage.close().await;
                 Err(end)
@@ -220,6 +228,16 @@ impl Player {
         self.shared.mark_played(self.id);
         let _ = answer.send(Ok(()));
         Ok(())
+    }
+
+    /// What the client launched, on what it looks at. A picture without it is better than none.
+    async fn run_app(&self, params: &StreamParams) {
+        let client = self.launch.client;
+        let app = self.shared.table.lock().expect("nothing panics while it holds the table").running_app(&client);
+        let environment = apps::surroundings(mode_of(params));
+        if let Err(error) = self.shared.run_app(client, app, &environment).await {
+            tracing::warn!(session = %self.id, "the app does not start: {error:#}");
+        }
     }
 
     async fn next_command(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {

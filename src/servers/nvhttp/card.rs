@@ -1,5 +1,9 @@
-//! The picture that a client shows for an app: a crescent on a dark card, drawn here, as PNG.
+//! The picture that a client shows for an app: the owner's, or a crescent on a dark card, drawn here, as PNG.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::LazyLock;
 
 const WIDTH: usize = 300;
@@ -9,14 +13,51 @@ const PALETTE: [u8; 6] = [0x14, 0x17, 0x22, 0xe8, 0xe6, 0xd9];
 /// Longest block that deflate stores as it is.
 const STORED: usize = 0xffff;
 
+/// Largest picture of an owner; clients keep all of them in memory.
+const LARGEST: u64 = 8 << 20;
+
+/// A picture as it is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Media type.
+    pub kind: &'static str,
+    pub bytes: Cow<'static, [u8]>,
+}
+
+/// The picture in `file`, or the card if there is none or it cannot be shown; the log says why then.
+pub fn picture(file: Option<&Path>) -> Picture {
+    if let Some(file) = file {
+        match read(file) {
+            Ok(picture) => return picture,
+            Err(reason) => tracing::warn!("{}: {reason}; clients see a card instead", file.display()),
+        }
+    }
+    Picture { kind: "image/png", bytes: png().into() }
+}
+
+fn read(file: &Path) -> Result<Picture, String> {
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|e| e.to_string())?;
+    opened.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!("larger than {} MiB", LARGEST >> 20));
+    }
+    let kind = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        _ => return Err("neither PNG nor JPEG".into()),
+    };
+    Ok(Picture { kind, bytes: bytes.into() })
+}
+
 /// The card, the same for every app. The client writes the title on it.
-pub fn png() -> &'static [u8] {
-    static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&picture()));
+fn png() -> &'static [u8] {
+    static PNG: LazyLock<Vec<u8>> = LazyLock::new(|| encode(&crescent()));
     &PNG
 }
 
 /// One bit per pixel; each row starts with a byte that says: not filtered.
-fn picture() -> Vec<u8> {
+fn crescent() -> Vec<u8> {
     let mut rows = Vec::with_capacity(HEIGHT * (1 + WIDTH.div_ceil(8)));
     for y in 0..HEIGHT {
         rows.push(0);
@@ -95,6 +136,26 @@ mod tests {
     fn checksums_as_published() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(adler32(b"Wikipedia"), 0x11e6_0398);
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_shown_is_replaced_by_the_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let shown = |path: &Path| picture(Some(path));
+        let jpeg = file("a.jpg", &[0xff, 0xd8, 0xff, 0xe0, 1, 2]);
+        assert_eq!(shown(&jpeg).kind, "image/jpeg");
+        let mut large = png()[..8].to_vec();
+        large.resize(LARGEST as usize + 1, 0);
+        for bad in [file("a.txt", b"hello"), file("large.png", &large), folder.path().join("none"), folder.path().into()] {
+            assert_eq!(shown(&bad), picture(None), "{}", bad.display());
+        }
+        large.pop();
+        assert_eq!(shown(&file("whole.png", &large)).bytes, large);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::protocol::params::{Codec, SessionKey};
 use crate::protocol::ports::Ports;
 use crate::servers::rtsp::BoxFuture;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// What the host offers to every client.
 #[derive(Clone, Debug)]
@@ -14,7 +15,6 @@ pub struct HostOffer {
     /// Codecs that encode here; never empty.
     pub codecs: Vec<Codec>,
     pub ports: Ports,
-    pub apps: Vec<App>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +22,15 @@ pub struct App {
     /// Stable, positive, below 2³¹.
     pub id: u32,
     pub title: String,
+    /// Its picture, PNG or JPEG; a card of the host's own if there is none.
+    pub image: Option<PathBuf>,
 }
 
 /// A paired client wants to play (`/launch`) or to go on playing (`/resume`).
 #[derive(Clone, Debug)]
 pub struct LaunchRequest {
     pub client: Fingerprint,
-    /// An app of [`HostOffer::apps`]; 0 in a resume that names none.
+    /// An app of [`PlayerSessions::apps`]; 0 in a resume that names none.
     pub app: u32,
     /// Width, height, frames per second. Some clients leave it out of a resume.
     pub mode: Option<(u32, u32, u32)>,
@@ -71,6 +73,8 @@ impl Refusal {
 
 /// What nvhttp asks of the sessions. The futures run to their end even if the client hangs up.
 pub trait PlayerSessions: Send + Sync {
+    /// What a client may launch, in the order in which it shows them.
+    fn apps(&self) -> BoxFuture<'_, Vec<App>>;
     /// The app that this client left running or plays now; 0 for none.
     fn running_app(&self, client: &Fingerprint) -> u32;
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>>;

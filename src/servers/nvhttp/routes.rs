@@ -31,7 +31,7 @@ pub(super) enum Door {
 /// What a request comes to.
 enum Outcome {
     Xml(String),
-    Png(&'static [u8]),
+    Picture(card::Picture),
     /// No client asks for this; HTTP says it too.
     NotFound,
 }
@@ -56,7 +56,7 @@ pub(super) async fn answer(house: &Arc<House>, guest: Guest, method: &Method, ur
     };
     match outcome {
         Outcome::Xml(xml) => response(StatusCode::OK, "application/xml; charset=utf-8", xml.into()),
-        Outcome::Png(png) => response(StatusCode::OK, "image/png", png.into()),
+        Outcome::Picture(picture) => response(StatusCode::OK, picture.kind, picture.bytes.into()),
         Outcome::NotFound => {
             house.noise.heard(Kind::Request, guest.peer, "no such path");
             let xml = Answer::failed(404, "The host does not know this request").finish();
@@ -87,18 +87,30 @@ async fn stranger(house: &House, guest: Guest, path: &str, query: &Query) -> Out
 }
 
 async fn paired(house: &Arc<House>, guest: Guest, client: Fingerprint, path: &str, query: &Query) -> Outcome {
-    let offer = &house.nvhttp.offer;
     Outcome::Xml(match path {
         "/serverinfo" => server_info(house, guest, Some(client)),
         "/pair" => pair(house, guest, query, true).await,
         "/unpair" => unpair(house, client).await,
-        "/applist" => xml::app_list(offer.apps.iter().map(|app| (app.id, app.title.as_str()))),
-        "/appasset" => return Outcome::Png(card::png()),
+        "/applist" => app_list(house).await,
+        "/appasset" => return picture(house, query).await,
         "/launch" => launch(house, guest, client, query).await,
         "/resume" => resume(house, guest, client, query).await,
         "/cancel" => cancel(house, client).await,
         _ => return Outcome::NotFound,
     })
+}
+
+async fn app_list(house: &House) -> String {
+    let apps = house.nvhttp.sessions.apps().await;
+    xml::app_list(apps.iter().map(|app| (app.id, app.title.as_str())))
+}
+
+async fn picture(house: &House, query: &Query) -> Outcome {
+    let id: Option<u32> = query.get("appid").and_then(|id| id.parse().ok());
+    let app = house.nvhttp.sessions.apps().await.into_iter().find(|app| Some(app.id) == id);
+    let image = app.and_then(|app| app.image);
+    let read = tokio::task::spawn_blocking(move || card::picture(image.as_deref()));
+    Outcome::Picture(read.await.unwrap_or_else(|_| card::picture(None)))
 }
 
 fn server_info(house: &House, guest: Guest, client: Option<Fingerprint>) -> String {
@@ -197,9 +209,6 @@ async fn launch(house: &Arc<House>, guest: Guest, client: Fingerprint, query: &Q
         Ok(request) => request,
         Err(e) => return bad_parameter(house, guest, e),
     };
-    if !house.nvhttp.offer.apps.iter().any(|app| app.id == request.app) {
-        return refused(&Refusal::new(404, "The host has no such app"));
-    }
     let url = SessionUrl::of(&request);
     match to_the_end(house, |house| async move { house.nvhttp.sessions.launch(request).await }).await {
         Ok(launched) => url.answer(launched).field("gamesession", 1).finish(),

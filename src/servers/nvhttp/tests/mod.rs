@@ -95,7 +95,6 @@ fn offer() -> HostOffer {
         name: "den".into(),
         codecs: vec![Codec::H264, Codec::Av1],
         ports: crate::protocol::ports::Ports::from_base(47989).unwrap(),
-        apps: vec![App { id: 1, title: "Desktop".into() }],
     }
 }
 
@@ -249,12 +248,19 @@ struct FakeSessions {
 }
 
 impl PlayerSessions for FakeSessions {
+    fn apps(&self) -> BoxFuture<'_, Vec<App>> {
+        Box::pin(async { vec![App { id: 1, title: "Desktop".into(), image: None }] })
+    }
+
     fn running_app(&self, client: &Fingerprint) -> u32 {
         self.running.lock().unwrap().get(client).copied().unwrap_or(0)
     }
 
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
         Box::pin(async move {
+            if request.app != 1 {
+                return Err(Refusal::new(404, "The host has no such app"));
+            }
             self.launched.lock().unwrap().push(request.clone());
             let holds = *self.holds.lock().unwrap();
             if holds {

@@ -1,0 +1,164 @@
+//! What each player has running: started once, found again by whoever comes back, ended when its player quits.
+
+use super::{End, Shared};
+use crate::desktop::apps::catalog::Catalog;
+use crate::desktop::apps::list::{App, Exit};
+use crate::desktop::apps::process::{self, Environment, Running};
+use crate::identity::Fingerprint;
+use crate::pipeline::description::Mode;
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The apps of this host, and those that run.
+pub struct Apps {
+    catalog: Arc<Catalog>,
+    /// What the marks of this host's processes begin with; no other host has it.
+    host: String,
+    running: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    started: u64,
+    by_client: HashMap<Fingerprint, Started>,
+}
+
+struct Started {
+    number: u64,
+    app: u32,
+    /// Nothing of a detached app.
+    running: Option<Running>,
+}
+
+impl Apps {
+    pub fn new(catalog: Catalog, host: &str) -> Self {
+        Self { catalog: Arc::new(catalog), host: format!("{host}/"), running: Mutex::default() }
+    }
+
+    /// What a client may start.
+    pub async fn list(&self) -> Arc<Vec<App>> {
+        let catalog = self.catalog.clone();
+        tokio::task::spawn_blocking(move || catalog.apps()).await.expect("reading a list does not panic")
+    }
+
+    pub async fn find(&self, id: u32) -> Option<App> {
+        self.list().await.iter().find(|app| app.id == id).cloned()
+    }
+
+    /// Ends what a host that was killed left behind.
+    pub async fn sweep(&self) {
+        let host = self.host.clone();
+        process::end_marked(move |mark| mark.starts_with(&host)).await;
+    }
+
+    /// Ends what runs of `client` unless it is `app`.
+    pub async fn end_other(&self, client: &Fingerprint, app: u32) {
+        let other = {
+            let mut table = self.table();
+            let is_other = table.by_client.get(client).is_some_and(|started| started.app != app);
+            if is_other { table.by_client.remove(client) } else { None }
+        };
+        end(other).await;
+    }
+
+    /// Ends what runs of `client`.
+    pub async fn end(&self, client: &Fingerprint) {
+        let started = self.table().by_client.remove(client);
+        end(started).await;
+    }
+
+    /// Ends everything that is not detached.
+    pub async fn end_all(&self) {
+        let all: Vec<_> = self.table().by_client.drain().collect();
+        join_all(all.into_iter().map(|(_, started)| end(Some(started)))).await;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.running.lock().expect("nothing panics while it holds the apps")
+    }
+
+    /// True if `app` was started for `client` since it was launched: it runs, or its end changed nothing.
+    fn was_started(&self, client: &Fingerprint, app: u32) -> bool {
+        self.table().by_client.get(client).is_some_and(|started| started.app == app)
+    }
+
+    /// Starts `app` for `client`; its number and itself, unless it is on its own from now on.
+    fn start(
+        &self,
+        client: Fingerprint,
+        app: &App,
+        environment: &Environment,
+    ) -> anyhow::Result<Option<(u64, Running)>> {
+        let Some(command) = &app.command else { return Ok(None) };
+        let mut table = self.table();
+        table.started += 1;
+        let number = table.started;
+        let running = if app.detached {
+            process::start_detached(command, environment)?;
+            None
+        } else {
+            Some(Running::start(command, format!("{}{number}", self.host), environment)?)
+        };
+        table.by_client.insert(client, Started { number, app: app.id, running: running.clone() });
+        Ok(running.map(|running| (number, running)))
+    }
+
+    /// Forgets the app of this number; false if it was taken out already, to be ended.
+    fn forget(&self, client: &Fingerprint, number: u64) -> bool {
+        let mut table = self.table();
+        let is_it = table.by_client.get(client).is_some_and(|started| started.number == number);
+        is_it && table.by_client.remove(client).is_some()
+    }
+}
+
+impl Shared {
+    /// Runs the client's app unless it runs already. Called once there is something to see.
+    pub(super) async fn run_app(self: &Arc<Self>, client: Fingerprint, app: u32, environment: &Environment) -> anyhow::Result<()> {
+        let apps = &self.equipment.apps;
+        if apps.was_started(&client, app) {
+            return Ok(());
+        }
+        // One that was taken from the list since plays on as it is.
+        let Some(app) = apps.find(app).await else { return Ok(()) };
+        let Some((number, mut running)) = apps.start(client, &app, environment)? else { return Ok(()) };
+        tracing::info!("{} runs", app.title);
+        let shared = self.clone();
+        tokio::spawn(async move {
+            let how = running.ended().await;
+            tracing::info!("{}: {how}", app.title);
+            if app.exit == Exit::EndSession && shared.equipment.apps.forget(&client, number) {
+                shared.app_ended(&client, &app, &how);
+            }
+        });
+        Ok(())
+    }
+
+    /// An app ended by itself, and its session with it.
+    fn app_ended(&self, client: &Fingerprint, app: &App, how: &str) {
+        let mut table = self.table.lock().expect("nothing panics while it holds the table");
+        if table.running_app(client) == app.id {
+            table.clear_app(client);
+            for entry in table.of_client(client) {
+                entry.handle.stop(&End::AppEnded(format!("{}: {how}", app.title)));
+            }
+        }
+    }
+}
+
+async fn end(started: Option<Started>) {
+    if let Some(running) = started.and_then(|started| started.running) {
+        running.end().await;
+    }
+}
+
+/// What an app is told of the stream that shows it.
+pub(super) fn surroundings(mode: Mode) -> Environment {
+    [
+        ("MOONPIPE_WIDTH", mode.width.to_string()),
+        ("MOONPIPE_HEIGHT", mode.height.to_string()),
+        ("MOONPIPE_FPS", mode.fps.rounded().to_string()),
+    ]
+    .map(|(name, value)| (name.into(), Some(value.into())))
+    .to_vec()
+}
