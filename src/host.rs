@@ -84,11 +84,8 @@ impl Host {
             .name
             .clone()
             .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
-        let offer = Arc::new(HostOffer {
-            name: name.clone(),
-            codecs: choice.codecs(),
-            ports: settings.ports,
-        });
+        let offer =
+            Arc::new(HostOffer { name: name.clone(), codecs: choice.codecs(), ports: settings.ports });
         let media = [sockets.video.clone(), sockets.audio.clone()];
         let (listeners, rtsp_listener, equipment) =
             sockets.equip(places, settings, clients.clone(), apps, descriptions, choice)?;

@@ -1,5 +1,5 @@
 //! The desktop of this machine: what can be captured and where an app would run.
 
+pub mod apps;
 pub mod portal;
 pub mod watch;
-pub mod apps;

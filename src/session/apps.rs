@@ -114,7 +114,12 @@ impl Apps {
 
 impl Shared {
     /// Runs the client's app unless it runs already. Called once there is something to see.
-    pub(super) async fn run_app(self: &Arc<Self>, client: Fingerprint, app: u32, environment: &Environment) -> anyhow::Result<()> {
+    pub(super) async fn run_app(
+        self: &Arc<Self>,
+        client: Fingerprint,
+        app: u32,
+        environment: &Environment,
+    ) -> anyhow::Result<()> {
         let apps = &self.equipment.apps;
         if apps.was_started(&client, app) {
             return Ok(());

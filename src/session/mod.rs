@@ -235,7 +235,8 @@ impl PlayerSessions for Sessions {
     fn apps(&self) -> BoxFuture<'_, Vec<App>> {
         Box::pin(async {
             let apps = self.shared.equipment.apps.list().await;
-            let offered = |app: &list::App| App { id: app.id, title: app.title.clone(), image: app.image.clone() };
+            let offered =
+                |app: &list::App| App { id: app.id, title: app.title.clone(), image: app.image.clone() };
             apps.iter().map(offered).collect()
         })
     }
@@ -275,7 +276,10 @@ impl PlayerSessions for Sessions {
             // It goes on ending when that takes longer.
             let ending = tokio::spawn(async move { shared.equipment.apps.end(&client).await });
             if tokio::time::timeout(RELEASE_LIMIT, ending).await.is_err() {
-                tracing::info!("an app does not end within {} s and is ended by force", RELEASE_LIMIT.as_secs());
+                tracing::info!(
+                    "an app does not end within {} s and is ended by force",
+                    RELEASE_LIMIT.as_secs()
+                );
             }
             Ok(())
         })

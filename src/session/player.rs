@@ -233,7 +233,8 @@ impl Player {
     /// What the client launched, on what it looks at. A picture without it is better than none.
     async fn run_app(&self, params: &StreamParams) {
         let client = self.launch.client;
-        let app = self.shared.table.lock().expect("nothing panics while it holds the table").running_app(&client);
+        let app =
+            self.shared.table.lock().expect("nothing panics while it holds the table").running_app(&client);
         let environment = apps::surroundings(mode_of(params));
         if let Err(error) = self.shared.run_app(client, app, &environment).await {
             tracing::warn!(session = %self.id, "the app does not start: {error:#}");

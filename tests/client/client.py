@@ -84,6 +84,11 @@ def do_get(o):
     return found
 
 
+def do_apps(o):
+    _, _, http = connect(o)
+    return {"apps": {a.name: a.id for a in http.get_app_list()}}
+
+
 def do_cancel(o):
     _, _, http = connect(o)
     http.quit_app()
@@ -217,6 +222,7 @@ def arguments():
     p.add_argument("path")
     p.add_argument("--plain", action="store_true", help="HTTP instead of HTTPS")
     p.add_argument("--no-certificate", action="store_true")
+    commands.add_parser("apps")
     commands.add_parser("cancel")
     p = commands.add_parser("discover")
     p.add_argument("--seconds", type=float, default=15)

@@ -4,6 +4,7 @@
 mod harness;
 
 mod adaptation;
+mod apps;
 mod commands;
 mod desktop;
 mod desktop_soak;

@@ -1,6 +1,7 @@
 //! The file of apps, read again whenever it changed.
 
 use super::list::{self, App};
+use crate::config::ConfigError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,10 +30,10 @@ struct Stamp {
 
 impl Catalog {
     /// Reads `path` for the first time; a faulty file is an error. Without the file there is the desktop alone.
-    pub fn open(path: PathBuf) -> anyhow::Result<Catalog> {
+    pub fn open(path: PathBuf) -> Result<Catalog, ConfigError> {
         let stamp = stamp(&path);
-        let apps = read(&path).map_err(|reason| anyhow::anyhow!("{reason}"))?;
-        Ok(Self { path, state: Mutex::new(State { apps: Arc::new(apps), stamp }) })
+        let state = State { apps: Arc::new(read(&path)?), stamp };
+        Ok(Self { path, state: Mutex::new(state) })
     }
 
     /// What there is now. While the file has a fault, what it said before.
@@ -46,21 +47,22 @@ impl Catalog {
                     tracing::info!("{}: {} apps", self.path.display(), apps.len());
                     state.apps = Arc::new(apps);
                 }
-                Err(reason) => tracing::warn!("{reason}; the apps stay as they were"),
+                Err(fault) => tracing::warn!("{fault}; the apps stay as they were"),
             }
         }
         state.apps.clone()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<App>, String> {
+fn read(path: &Path) -> Result<Vec<App>, ConfigError> {
+    let refused = |line, reason| ConfigError { file: path.display().to_string(), line, reason };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(list::desktop_alone()),
-        Err(error) => return Err(format!("{}: cannot be read: {error}", path.display())),
+        Err(error) => return Err(refused(None, format!("cannot be read: {error}"))),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
-    list::parse(&text, folder).map_err(|fault| format!("{}:{}: {}", path.display(), fault.line, fault.reason))
+    list::parse(&text, folder).map_err(|fault| refused(Some(fault.line), fault.reason))
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

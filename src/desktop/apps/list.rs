@@ -141,16 +141,14 @@ fn app_of(written: Written, folder: &Path, start: usize) -> Result<App, (usize, 
     })
 }
 
-fn command_of(
-    cmd: &Spanned<String>,
-    written: &Written,
-    folder: &Path,
-) -> Result<Command, (usize, String)> {
+fn command_of(cmd: &Spanned<String>, written: &Written, folder: &Path) -> Result<Command, (usize, String)> {
     let at = cmd.span().start;
     let words = shlex::split(cmd.get_ref()).ok_or((at, "cmd: a quote is not closed".to_owned()))?;
     let mut words = words.into_iter();
     let program = words.next().ok_or((at, "cmd: it names no program".to_owned()))?;
-    if let Some(name) = written.env.keys().find(|name| name.get_ref().is_empty() || name.get_ref().contains('=')) {
+    if let Some(name) =
+        written.env.keys().find(|name| name.get_ref().is_empty() || name.get_ref().contains('='))
+    {
         return Err((name.span().start, format!("env: \"{}\" is no name of a variable", name.get_ref())));
     }
     Ok(Command {
@@ -163,7 +161,8 @@ fn command_of(
 
 /// FNV-1a over the title, without the sign bit: clients hold ids as signed numbers, and 0 means none.
 fn id_of(title: &str) -> u32 {
-    let hash = title.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        title.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     (hash & 0x7fff_ffff).max(1)
 }
 
@@ -225,11 +224,19 @@ mod tests {
             ("[[app]]\ntitle = \"a\"\nsteam = 1\n", 3, &["`steam`", "`cmd`", "`isolated`"]),
             ("[[app]]\ntitle = \"a\"\ncmd = \"x 'y\"\n", 3, &["cmd", "quote"]),
             ("[[app]]\ntitle = \"a\"\ncmd = \" \"\n", 3, &["cmd", "program"]),
-            ("[[app]]\ntitle = \"a\"\ncmd = \"x\"\nexit = \"never\"\n", 4, &["`never`", "`end-session`", "`keep`"]),
+            (
+                "[[app]]\ntitle = \"a\"\ncmd = \"x\"\nexit = \"never\"\n",
+                4,
+                &["`never`", "`end-session`", "`keep`"],
+            ),
             ("[[app]]\ntitle = \"a\"\n\n[[app]]\ntitle = \"a\"\n", 5, &["title", "taken"]),
             ("[[app]]\ntitle = \"\"\n", 2, &["title"]),
             ("\n[[app]]\ntitle = \"a\"\nexit = \"keep\"\n", 2, &["exit", "cmd"]),
-            ("[[app]]\ntitle = \"a\"\ncmd = \"x\"\ndetached = true\nexit = \"keep\"\n", 1, &["exit", "detached"]),
+            (
+                "[[app]]\ntitle = \"a\"\ncmd = \"x\"\ndetached = true\nexit = \"keep\"\n",
+                1,
+                &["exit", "detached"],
+            ),
             ("[[app]]\ntitle = \"a\"\ncmd = \"x\"\nenv = { \"A=B\" = \"\" }\n", 4, &["env", "A=B"]),
         ] {
             let fault = refused(toml);

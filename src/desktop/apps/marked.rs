@@ -66,7 +66,8 @@ fn state_and_parent(stat: &str) -> Option<(char, u32)> {
 
 fn mark(environment: &[u8]) -> Option<&str> {
     let mut variables = environment.split(|byte| *byte == 0);
-    let value = variables.find_map(|variable| variable.strip_prefix(VARIABLE.as_bytes())?.strip_prefix(b"="))?;
+    let value =
+        variables.find_map(|variable| variable.strip_prefix(VARIABLE.as_bytes())?.strip_prefix(b"="))?;
     std::str::from_utf8(value).ok()
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Child;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// How long an app may take to end by itself once it is asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
     use std::path::Path;
+    use tokio::time::timeout;
 
     fn shell(script: &str) -> Command {
         Command {
@@ -230,7 +231,10 @@ mod tests {
         let running = Running::start(&command, mark("environment"), &environment).unwrap();
         until(|| folder.path().join("seen").exists()).await;
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!(Path::new(read("place").trim()).canonicalize().unwrap(), folder.path().canonicalize().unwrap());
+        assert_eq!(
+            Path::new(read("place").trim()).canonicalize().unwrap(),
+            folder.path().canonicalize().unwrap()
+        );
         let seen = read("seen");
         assert!(seen.contains("MINE=a b\n") && seen.contains("WAYLAND_DISPLAY=wayland-7\n"), "{seen}");
         assert!(!seen.lines().any(|line| line.starts_with("HOME=")), "{seen}");
@@ -247,7 +251,10 @@ mod tests {
     async fn a_launcher_is_over_when_what_it_launched_is() {
         let folder = tempfile::tempdir().unwrap();
         let gate = folder.path().join("gate");
-        let script = format!("setsid sh -c 'until [ -e {0} ]; do sleep 0.05; done' >/dev/null 2>&1 & exit 0", gate.display());
+        let script = format!(
+            "setsid sh -c 'until [ -e {0} ]; do sleep 0.05; done' >/dev/null 2>&1 & exit 0",
+            gate.display()
+        );
         let mark = mark("launcher");
         let mut running = Running::start(&shell(&script), mark.clone(), &vec![]).unwrap();
         until(|| alive(&mark) >= 1).await;

@@ -151,7 +151,12 @@ mod tests {
         assert_eq!(shown(&jpeg).kind, "image/jpeg");
         let mut large = png()[..8].to_vec();
         large.resize(LARGEST as usize + 1, 0);
-        for bad in [file("a.txt", b"hello"), file("large.png", &large), folder.path().join("none"), folder.path().into()] {
+        for bad in [
+            file("a.txt", b"hello"),
+            file("large.png", &large),
+            folder.path().join("none"),
+            folder.path().into(),
+        ] {
             assert_eq!(shown(&bad), picture(None), "{}", bad.display());
         }
         large.pop();

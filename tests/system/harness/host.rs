@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 pub const MOONPIPE: &str = env!("CARGO_BIN_EXE_moonpipe");
+const APPS: &str = "apps.toml";
 /// The first start probes every encoder.
 const START: Duration = Duration::from_secs(60);
 const TCP_OFFSETS: [i32; 3] = [-5, 0, 21];
@@ -22,6 +23,8 @@ const UDP_OFFSETS: [i32; 3] = [9, 10, 11];
 pub struct Setup<'a> {
     /// Text of the configuration file.
     pub config: &'a str,
+    /// Text of the list of apps; none without it.
+    pub apps: Option<&'a str>,
     /// After `serve --port N`.
     pub arguments: &'a [&'a str],
     /// `("capture/name.toml", text)`: descriptions of the user's own, beside the configuration file.
@@ -87,6 +90,16 @@ impl Host {
 
     pub fn state(&self) -> PathBuf {
         state(self.folder.path())
+    }
+
+    /// Writes the list of apps anew.
+    pub fn write_apps(&self, text: &str) {
+        self.write_config(APPS, text.as_bytes());
+    }
+
+    /// Writes a file beside the configuration.
+    pub fn write_config(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.folder.path().join("config").join(name), content).expect("writable");
     }
 
     pub fn pid(&self) -> u32 {
@@ -258,6 +271,9 @@ pub fn new_folder(setup: &Setup) -> tempfile::TempDir {
     }
     std::fs::create_dir_all(&config).expect("writable");
     std::fs::write(config.join("config.toml"), setup.config).expect("writable");
+    if let Some(apps) = setup.apps {
+        std::fs::write(config.join(APPS), apps).expect("writable");
+    }
     std::fs::create_dir(state(folder.path())).expect("writable");
     if let Some(desktop) = setup.desktop {
         for path in [folder.path().to_owned(), config, state(folder.path())] {

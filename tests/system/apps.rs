@@ -1,0 +1,161 @@
+//! What players start, and what becomes of it.
+
+use crate::harness::client::Client;
+use crate::harness::host::{Host, Setup};
+use crate::harness::{turn, until};
+use std::path::Path;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A shell script as `cmd`, which is split into words and not given to a shell by itself.
+fn app(title: &str, script: &str, more: &str) -> String {
+    format!("[[app]]\ntitle = \"{title}\"\ncmd = '''sh -c \"{script}\"'''\n{more}\n")
+}
+
+/// Writes its number and what it was told, once for each start, and stays with a child that left its group.
+fn player(title: &str, folder: &Path, more: &str) -> String {
+    let notes = folder.join(title).display().to_string();
+    app(
+        title,
+        &format!(
+            "setsid sleep 7777 & echo $$ $MOONPIPE_WIDTH $MOONPIPE_HEIGHT $MOONPIPE_FPS $MINE >> {notes}; exec sleep 7777"
+        ),
+        more,
+    )
+}
+
+fn notes(folder: &Path, title: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join(title)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn started(folder: &Path, title: &str) -> Vec<String> {
+    until("the app starts", SOON, || Some(notes(folder, title)).filter(|lines| !lines.is_empty()))
+}
+
+/// How many processes there are of the apps of the host that has this identity.
+fn left(identity: &str) -> usize {
+    let mark = format!("MOONPIPE_APP={identity}/");
+    let environments = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        std::fs::read(entry.path().join("environ")).ok()
+    });
+    environments.filter(|e| e.split(|byte| *byte == 0).any(|v| v.starts_with(mark.as_bytes()))).count()
+}
+
+fn nothing_left(identity: &str) {
+    until("every process of the app is gone", SOON, || (left(identity) == 0).then_some(()));
+}
+
+fn about(client: &Client, field: &str) -> String {
+    client.get("/serverinfo")["root"][field].as_str().expect("a text").to_owned()
+}
+
+fn running_app(client: &Client) -> String {
+    about(client, "currentgame")
+}
+
+#[test]
+fn an_app_starts_once_lives_through_a_resume_and_ends_with_its_children_when_it_is_quit() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let apps = player("game", folder.path(), "env = { MINE = \"yes\" }");
+    let host = Host::with(&Setup { apps: Some(&apps), ..Setup::default() });
+    let client = Client::paired(&host);
+    let identity = about(&client, "uniqueid");
+    let game = ["--app", "game", "--leave", "disconnect", "--width", "640", "--height", "360"];
+    client.stream(1, &game);
+    let line = started(folder.path(), "game");
+    assert!(line[0].ends_with(" 640 360 60 yes"), "{line:?}");
+    assert_ne!(running_app(&client), "0");
+    let there = left(&identity);
+    assert!(there >= 2, "{there} processes");
+    client.stream(1, &["--resume", "--leave", "disconnect"]);
+    assert_eq!((notes(folder.path(), "game"), left(&identity)), (line, there), "it was not started again");
+    assert_eq!(client.run(&["cancel"])["game"], 0);
+    nothing_left(&identity);
+}
+
+#[test]
+fn the_list_follows_its_file_and_a_fault_in_it_changes_nothing() {
+    let _turn = turn();
+    let host = Host::start();
+    let client = Client::paired(&host);
+    let apps = || client.run(&["apps"])["apps"].as_object().expect("apps by title").clone();
+    let titles = || apps().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(titles(), ["Desktop"]);
+    host.write_apps("[[app]]\ntitle = \"Tom & Jerry\"\nimage = \"cover.jpg\"\n");
+    assert_eq!(titles(), ["Tom & Jerry"]);
+    let picture = || {
+        client.get(&format!("/appasset?AssetType=2&AssetIdx=0&appid={}", apps()["Tom & Jerry"]))["type"]
+            .clone()
+    };
+    assert_eq!(picture(), "image/png", "the host's own card");
+    host.write_config("cover.jpg", &[0xff, 0xd8, 0xff, 0xe0]);
+    assert_eq!(picture(), "image/jpeg");
+    host.write_apps("[[app]]\ntitle = \"other\"\nisolate = true\n");
+    assert_eq!(titles(), ["Tom & Jerry"]);
+    let line = host.wait_log("apps.toml:3: ", SOON);
+    assert!(line.contains("isolate") && line.contains("`isolated`"), "{line}");
+}
+
+#[test]
+fn the_end_of_an_app_ends_its_session_unless_it_is_kept() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate").display().to_string();
+    let script = format!("until [ -e {gate} ]; do sleep 0.05; done; exit 3");
+    let apps = app("game", &script, "") + &app("kept", &script, "exit = \"keep\"");
+    let host = Host::with(&Setup { apps: Some(&apps), ..Setup::default() });
+    let client = Client::paired(&host);
+    let small = ["--leave", "disconnect", "--width", "640", "--height", "360"];
+    let stream = client.start_stream(60, &[&["--app", "game"], &small[..]].concat());
+    stream.picture();
+    assert_ne!(running_app(&client), "0");
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(stream.event("terminated", SOON)["code"], 0);
+    until("nothing runs", SOON, || (running_app(&client) == "0").then_some(()));
+    host.wait_log("ended: game: it ended with exit code 3", SOON);
+    let report = client.stream(2, &[&["--app", "kept"], &small[..]].concat());
+    assert_eq!(report.terminated, None, "{report:#?}");
+    host.wait_log("kept: it ended with exit code 3", SOON);
+    assert_ne!(running_app(&client), "0");
+}
+
+#[test]
+fn nothing_of_an_app_outlives_its_host_whatever_ends_it() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let apps = player("game", folder.path(), "");
+    let setup = Setup { apps: Some(&apps), ..Setup::default() };
+    let mut host = Host::with(&setup);
+    let client = Client::paired(&host);
+    let identity = about(&client, "uniqueid");
+    let game = ["--app", "game", "--leave", "disconnect", "--width", "640", "--height", "360"];
+    client.stream(1, &game);
+    started(folder.path(), "game");
+    host.kill();
+    assert!(left(&identity) >= 2, "what a killed host leaves");
+    let mut host = host.again(&setup);
+    assert_eq!(left(&identity), 0, "gone before the host is ready");
+    client.stream(1, &game);
+    until("the app starts again", SOON, || (notes(folder.path(), "game").len() == 2).then_some(()));
+    host.stop();
+    nothing_left(&identity);
+}
+
+#[test]
+fn a_host_does_not_start_with_a_faulty_list() {
+    let folder = crate::harness::host::new_folder(&Setup {
+        apps: Some("[[app]]\ntitle = \"\"\n"),
+        ..Setup::default()
+    });
+    let binary = Path::new(crate::harness::host::MOONPIPE);
+    let port = crate::harness::host::free_base().to_string();
+    let mut command = crate::harness::host::moonpipe(binary, folder.path(), &["serve", "--port", &port]);
+    let told = crate::harness::output(&mut command);
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(told.status.code(), Some(2), "{said}");
+    assert!(said.contains("apps.toml:2: title"), "{said}");
+}
