@@ -1,0 +1,131 @@
+//! Connections of clients, each dispatched on its own, so that the one that floods is known.
+
+use super::{monotonic_now, state::State};
+use crate::CAT;
+use rustix::net::{Shutdown, shutdown};
+use smithay::reexports::calloop::{Interest, Mode, PostAction, generic::Generic};
+use smithay::reexports::wayland_server::{
+    Display,
+    backend::{ClientData, ClientId, DisconnectReason},
+};
+use smithay::wayland::compositor::CompositorClientState;
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// For so long a client may send without a pause before it is disconnected.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Clients of one display.
+const MOST: usize = 256;
+
+/// What is known of a client. Its socket is shared with the protocol's library.
+#[derive(Debug)]
+pub struct Client {
+    pub compositor: CompositorClientState,
+    socket: Arc<UnixStream>,
+}
+
+impl ClientData for Client {
+    fn disconnected(&self, id: ClientId, reason: DisconnectReason) {
+        gst::debug!(CAT, "Client {id:?} is gone: {reason:?}");
+        // Ours is a second descriptor of its connection, without which it would not notice.
+        close(&self.socket);
+    }
+}
+
+fn close(socket: &UnixStream) {
+    // One that is closed already is closed.
+    _ = shutdown(socket, Shutdown::Both);
+}
+
+/// The sockets of all clients, for other threads than the compositor's.
+#[derive(Debug, Default)]
+pub struct Connections {
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    closed: bool,
+    sockets: Vec<Arc<UnixStream>>,
+    /// Who is listened to, and since when.
+    speaking: Option<(Arc<UnixStream>, Duration)>,
+}
+
+impl Connections {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap()
+    }
+
+    /// Disconnects who has spoken for too long.
+    pub fn watch(&self, now: Duration) {
+        let mut content = self.content();
+        if let Some((socket, _)) =
+            content.speaking.take_if(|(_, since)| now.saturating_sub(*since) > PATIENCE)
+        {
+            gst::warning!(CAT, "A client sends without end and is disconnected");
+            close(&socket);
+        }
+    }
+
+    /// Disconnects everybody, now and later.
+    pub fn close(&self) {
+        let mut content = self.content();
+        content.closed = true;
+        content.sockets.iter().for_each(|socket| close(socket));
+    }
+
+    fn add(&self, socket: &Arc<UnixStream>) -> bool {
+        let mut content = self.content();
+        let taken = !content.closed && content.sockets.len() < MOST;
+        if taken {
+            content.sockets.push(Arc::clone(socket));
+        }
+        taken
+    }
+
+    fn remove(&self, socket: &Arc<UnixStream>) {
+        self.content().sockets.retain(|other| !Arc::ptr_eq(other, socket));
+    }
+
+    fn set_speaking(&self, speaking: Option<(Arc<UnixStream>, Duration)>) {
+        self.content().speaking = speaking;
+    }
+}
+
+pub type SharedDisplay = Rc<RefCell<Display<State>>>;
+
+/// Lets a client in.
+pub fn admit(stream: UnixStream, state: &mut State, display: &SharedDisplay) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let socket = Arc::new(stream.try_clone()?);
+    let shared = Arc::clone(&state.shared);
+    if !shared.connections.add(&socket) {
+        gst::warning!(CAT, "A client is refused: {MOST} are there");
+        return Ok(());
+    }
+    let data = Arc::new(Client { compositor: CompositorClientState::default(), socket: Arc::clone(&socket) });
+    let client = state.display.insert_client(stream, data)?;
+    let (id, display) = (client.id(), Rc::clone(display));
+    let readable = Generic::new(Arc::clone(&socket), Interest::READ, Mode::Level);
+    let listen = move |_, _: &mut _, state: &mut State| {
+        shared.connections.set_speaking(Some((Arc::clone(&socket), monotonic_now())));
+        let heard = display.borrow_mut().backend().dispatch_single_client(state, id.clone());
+        shared.connections.set_speaking(None);
+        match heard {
+            Ok(_) => Ok(PostAction::Continue),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(PostAction::Continue),
+            Err(_) => {
+                shared.connections.remove(&socket);
+                state.handle_departure();
+                Ok(PostAction::Remove)
+            }
+        }
+    };
+    state.events.insert_source(readable, listen).map_err(|error| io::Error::other(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The thread: events in, turns of the state, answers out.
+
+use super::clients::{SharedDisplay, admit};
+use super::state::State;
+use super::{Command, Shared, monotonic_now};
+use crate::CAT;
+use smithay::reexports::calloop::channel::{Channel, Event};
+use smithay::reexports::calloop::generic::Generic;
+use smithay::reexports::calloop::{EventLoop, Interest, Mode, PostAction};
+use smithay::reexports::wayland_server::{Display, ListeningSocket};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+/// Runs until it is told to stop. `ready` hears when clients can connect, or why they never can.
+pub fn run(
+    listener: ListeningSocket,
+    commands: Channel<Command>,
+    shared: Arc<Shared>,
+    ready: &SyncSender<Result<(), String>>,
+) {
+    let exchange = Arc::clone(&shared);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let (mut events, mut state) = match prepare(listener, commands, shared) {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                _ = ready.send(Err(why));
+                return Ok(());
+            }
+        };
+        _ = ready.send(Ok(()));
+        turn_until_stopped(&mut events, &mut state)
+    }));
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => exchange.exchange.fail(why),
+        Err(_) => exchange.exchange.fail("The compositor's thread panicked".into()),
+    }
+}
+
+fn turn_until_stopped(events: &mut EventLoop<'static, State>, state: &mut State) -> Result<(), String> {
+    while !state.stopped {
+        let timeout = state.poll_timeout().map(|at| at.saturating_sub(monotonic_now()));
+        events.dispatch(timeout, state).map_err(|error| format!("The compositor cannot wait: {error}"))?;
+        state.handle_turn(monotonic_now());
+        if let Err(error) = state.display.flush_clients() {
+            gst::debug!(CAT, "Not every client takes its events: {error}");
+        }
+    }
+    Ok(())
+}
+
+fn prepare(
+    listener: ListeningSocket,
+    commands: Channel<Command>,
+    shared: Arc<Shared>,
+) -> Result<(EventLoop<'static, State>, State), String> {
+    let events = EventLoop::<State>::try_new().map_err(|error| error.to_string())?;
+    let display = Display::<State>::new().map_err(|error| error.to_string())?;
+    let handle = events.handle();
+    let state = State::new(display.handle(), handle.clone(), shared)?;
+    let told = |event, _: &mut (), state: &mut State| match event {
+        Event::Msg(command) => state.handle_command(command),
+        Event::Closed => state.stopped = true,
+    };
+    handle.insert_source(commands, told).map_err(|error| error.to_string())?;
+    let display: SharedDisplay = Rc::new(RefCell::new(display));
+    let let_in = move |_, listener: &mut _, state: &mut State| {
+        let listener: &ListeningSocket = AsRef::as_ref(listener);
+        while let Some(stream) = listener.accept()? {
+            if let Err(error) = admit(stream, state, &display) {
+                gst::warning!(CAT, "A client could not be let in: {error}");
+            }
+        }
+        Ok(PostAction::Continue)
+    };
+    let listening = Generic::new(listener, Interest::READ, Mode::Level);
+    handle.insert_source(listening, let_in).map_err(|error| error.to_string())?;
+    Ok((events, state))
+}

@@ -1,0 +1,133 @@
+//! What clients draw, and the small protocols around it.
+
+use super::clients::Client;
+use super::state::State;
+use super::windows::is_shown;
+use smithay::backend::renderer::utils::on_commit_buffer_handler;
+use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
+use smithay::reexports::wayland_server::protocol::{wl_buffer::WlBuffer, wl_surface::WlSurface};
+use smithay::reexports::wayland_server::{self, Resource};
+use smithay::wayland::buffer::BufferHandler;
+use smithay::wayland::compositor::{
+    CompositorClientState, CompositorHandler, CompositorState, get_parent, is_sync_subsurface, with_states,
+};
+use smithay::wayland::fractional_scale::{FractionalScaleHandler, with_fractional_scale};
+use smithay::wayland::output::OutputHandler;
+use smithay::wayland::shm::{ShmHandler, ShmState};
+use smithay::xwayland::XWaylandClientData;
+
+impl CompositorHandler for State {
+    fn compositor_state(&mut self) -> &mut CompositorState {
+        &mut self.protocols.compositor
+    }
+
+    fn client_compositor_state<'a>(&self, client: &'a wayland_server::Client) -> &'a CompositorClientState {
+        match client.get_data::<Client>() {
+            Some(data) => &data.compositor,
+            None => {
+                let data = client.get_data::<XWaylandClientData>();
+                &data.expect("every client was let in here or is Xwayland").compositor_state
+            }
+        }
+    }
+
+    fn commit(&mut self, surface: &WlSurface) {
+        on_commit_buffer_handler::<Self>(surface);
+        self.handle_change();
+        self.output.enter(surface);
+        if !is_sync_subsurface(surface) {
+            self.handle_root_commit(&root_of(surface));
+        }
+        self.popups.commit(surface);
+        if let Some(PopupKind::Xdg(popup)) = self.popups.find_popup(surface)
+            && !popup.is_initial_configure_sent()
+        {
+            // The first one is always allowed.
+            _ = popup.send_configure();
+        }
+    }
+
+    fn destroyed(&mut self, _: &WlSurface) {
+        self.handle_change();
+    }
+}
+
+impl State {
+    fn handle_root_commit(&mut self, root: &WlSurface) {
+        let Some(window) = self.windows.find(root) else { return self.handle_layer_commit(root) };
+        let (was_shown, before) = (window.bbox().size.w > 0, window.geometry());
+        window.on_commit();
+        if window.toplevel().is_some_and(|toplevel| !toplevel.is_initial_configure_sent()) {
+            self.configure_window(&window, true);
+        }
+        match is_shown(&window) {
+            true if !was_shown => {
+                self.windows.raise(&window);
+                self.refocus();
+            }
+            false if was_shown => self.refocus(),
+            _ if window.geometry() != before => self.refocus_pointer(),
+            _ => {}
+        }
+    }
+
+    fn handle_layer_commit(&mut self, root: &WlSurface) {
+        let mut map = layer_map_for_output(&self.output);
+        let Some(layer) = map.layer_for_surface(root, WindowSurfaceType::TOPLEVEL).cloned() else { return };
+        // The first commit has no picture; it asks for a size, which arranging tells.
+        map.arrange();
+        drop(map);
+        if !super::layers::is_configured(&layer) {
+            layer.layer_surface().send_configure();
+        }
+        self.refocus();
+    }
+
+    /// A client went away, and its windows with it.
+    pub fn handle_departure(&mut self) {
+        use smithay::utils::IsAlive;
+        self.windows.remove(|window| !window.alive());
+        layer_map_for_output(&self.output).cleanup();
+        self.refocus();
+        self.handle_change();
+    }
+}
+
+fn root_of(surface: &WlSurface) -> WlSurface {
+    let mut root = surface.clone();
+    while let Some(parent) = get_parent(&root) {
+        root = parent;
+    }
+    root
+}
+
+impl BufferHandler for State {
+    fn buffer_destroyed(&mut self, _: &WlBuffer) {}
+}
+
+impl ShmHandler for State {
+    fn shm_state(&self) -> &ShmState {
+        &self.protocols.shm
+    }
+}
+
+impl OutputHandler for State {}
+
+impl FractionalScaleHandler for State {
+    fn new_fractional_scale(&mut self, surface: WlSurface) {
+        if surface.is_alive() {
+            // A pixel of a client is one of the stream.
+            with_states(&surface, |states| {
+                with_fractional_scale(states, |scale| scale.set_preferred_scale(1.0));
+            });
+        }
+    }
+}
+
+smithay::delegate_compositor!(State);
+smithay::delegate_shm!(State);
+smithay::delegate_output!(State);
+smithay::delegate_viewporter!(State);
+smithay::delegate_single_pixel_buffer!(State);
+smithay::delegate_fractional_scale!(State);
+smithay::delegate_presentation!(State);

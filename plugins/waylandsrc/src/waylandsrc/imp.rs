@@ -1,0 +1,333 @@
+use super::caps;
+use super::clock::Offset;
+use crate::CAT;
+use crate::compositor::{Compositor, Layout, Switches, monotonic_now};
+use crate::exchange::{Outcome, Picture};
+use crate::input;
+use crate::mode::{Mode, Rate};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_src::CreateSuccess;
+use gst_base::subclass::prelude::*;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
+
+const DEFAULT_SHOW_CURSOR: bool = true;
+const DEFAULT_ONLY_DAMAGED: bool = false;
+
+/// How often the waiting thread looks after the compositor.
+const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Memory that SIMD code likes.
+const ALIGNMENT_MASK: usize = 63;
+
+#[derive(Debug)]
+struct Settings {
+    socket_name: Option<String>,
+    switches: Arc<Switches>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let switches = Switches::default();
+        switches.show_cursor.store(DEFAULT_SHOW_CURSOR, Ordering::Relaxed);
+        switches.only_damaged.store(DEFAULT_ONLY_DAMAGED, Ordering::Relaxed);
+        Self { socket_name: None, switches: Arc::new(switches) }
+    }
+}
+
+/// From start to stop.
+#[derive(Debug, Default)]
+struct State {
+    compositor: Option<Arc<Compositor>>,
+    rate: Option<Rate>,
+    /// What caps say until it is known how memory has to be.
+    negotiated: Option<(Mode, gst_video::VideoFormat)>,
+    offset: Offset,
+}
+
+/// No lock is held while anything outside is called; never both.
+#[derive(Debug, Default)]
+pub struct WaylandSrc {
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+impl WaylandSrc {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn compositor(&self) -> Option<Arc<Compositor>> {
+        self.state().compositor.clone()
+    }
+
+    fn announce(&self, name: &str) {
+        gst::info!(CAT, imp = self, "Clients can connect to {name}");
+        let structure = gst::Structure::builder("wayland-display").field("name", name).build();
+        let obj = self.obj();
+        // Without a bus nobody listens.
+        _ = obj.post_message(gst::message::Element::builder(structure).src(&*obj).build());
+    }
+
+    /// The peer may want other caps, while this thread waits for a picture.
+    fn renegotiate(&self) -> Result<(), gst::FlowError> {
+        let obj = self.obj();
+        let pad = obj.src_pad();
+        if !pad.needs_reconfigure() || obj.negotiate() {
+            return Ok(());
+        }
+        match pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            true => Err(gst::FlowError::Flushing),
+            false => Err(gst::FlowError::NotNegotiated),
+        }
+    }
+
+    fn finish(&self, picture: Picture) -> gst::Buffer {
+        let Picture { mut buffer, tick, drawn, .. } = picture;
+        let obj = self.obj();
+        let running_now = obj.current_running_time();
+        let mut state = self.state();
+        let pts = running_now.map(|now| state.offset.running_time(tick.time, monotonic_now(), now));
+        let interval = state.rate.map(|rate| clock_time(rate.interval()));
+        drop(state);
+        let every_tick = !self.settings().switches.only_damaged.load(Ordering::Relaxed);
+        let shown = buffer.get_mut().expect("each picture has a buffer of its own");
+        shown.set_pts(pts);
+        shown.set_duration(interval.filter(|_| every_tick));
+        gst::ReferenceTimestampMeta::add(shown, &MONOTONIC, clock_time(drawn), gst::ClockTime::NONE);
+        buffer
+    }
+
+    fn answer_latency(&self, query: &mut gst::query::Latency) -> bool {
+        // A picture may be drawn up to an interval after its tick.
+        let Some(rate) = self.state().rate else { return false };
+        query.set(true, clock_time(rate.interval()), gst::ClockTime::NONE);
+        true
+    }
+}
+
+/// What the time on a picture counts.
+static MONOTONIC: LazyLock<gst::Caps> =
+    LazyLock::new(|| gst::Caps::new_empty_simple("timestamp/x-monotonic"));
+
+fn clock_time(duration: Duration) -> gst::ClockTime {
+    gst::ClockTime::try_from(duration).unwrap_or(gst::ClockTime::MAX)
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for WaylandSrc {
+    const NAME: &'static str = "GstWaylandSrc";
+    type Type = super::WaylandSrc;
+    type ParentType = gst_base::PushSrc;
+}
+
+impl ObjectImpl for WaylandSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecString::builder("socket-name")
+                    .nick("Socket name")
+                    .blurb("Name of the Wayland socket in XDG_RUNTIME_DIR (NULL = the first free of wayland-1, wayland-2…)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoolean::builder("show-cursor")
+                    .nick("Show cursor")
+                    .blurb("Draw the pointer into the picture")
+                    .default_value(DEFAULT_SHOW_CURSOR)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("only-damaged")
+                    .nick("Only damaged")
+                    .blurb("Push a buffer only when something changed, not one for every tick of the frame rate")
+                    .default_value(DEFAULT_ONLY_DAMAGED)
+                    .mutable_playing()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings();
+        let flag = || value.get::<bool>().expect("type checked upstream");
+        match pspec.name() {
+            "socket-name" => settings.socket_name = value.get().expect("type checked upstream"),
+            "show-cursor" => settings.switches.show_cursor.store(flag(), Ordering::Relaxed),
+            "only-damaged" => settings.switches.only_damaged.store(flag(), Ordering::Relaxed),
+            _ => unimplemented!(),
+        }
+        drop(settings);
+        if let Some(compositor) = self.compositor() {
+            compositor.refresh();
+        }
+    }
+
+    fn property(&self, _: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings();
+        match pspec.name() {
+            "socket-name" => settings.socket_name.to_value(),
+            "show-cursor" => settings.switches.show_cursor.load(Ordering::Relaxed).to_value(),
+            "only-damaged" => settings.switches.only_damaged.load(Ordering::Relaxed).to_value(),
+            _ => unimplemented!(),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_live(true);
+        obj.set_format(gst::Format::Time);
+    }
+}
+
+impl GstObjectImpl for WaylandSrc {}
+
+impl ElementImpl for WaylandSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Wayland compositor source",
+                "Source/Video",
+                "A display for Wayland clients, of any size and rate, that needs no monitor, GPU or desktop",
+                crate::AUTHOR,
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let template = gst::PadTemplate::new(
+                "src",
+                gst::PadDirection::Src,
+                gst::PadPresence::Always,
+                &caps::template(),
+            );
+            vec![template.expect("the name of the pad is all that can be wrong")]
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseSrcImpl for WaylandSrc {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let (name, switches) = {
+            let settings = self.settings();
+            (settings.socket_name.clone(), Arc::clone(&settings.switches))
+        };
+        let compositor = Arc::new(Compositor::start(name.as_deref(), switches)?);
+        *self.state() = State { compositor: Some(Arc::clone(&compositor)), ..State::default() };
+        self.announce(compositor.name());
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let state = std::mem::take(&mut *self.state());
+        // Ends the thread, which takes the socket with it.
+        drop(state);
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(compositor) = self.compositor() {
+            compositor.set_flushing(true);
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(compositor) = self.compositor() {
+            compositor.set_flushing(false);
+        }
+        Ok(())
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn fixate(&self, caps: gst::Caps) -> gst::Caps {
+        self.parent_fixate(caps::fixate(caps))
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let (mode, format) =
+            caps::parse(caps).ok_or_else(|| gst::loggable_error!(CAT, "No mode in {caps}"))?;
+        let mut state = self.state();
+        let same_rate = state.rate.replace(mode.rate).is_none_or(|rate| rate == mode.rate);
+        state.negotiated = Some((mode, format));
+        drop(state);
+        if !same_rate {
+            let obj = self.obj();
+            // Without a bus nobody listens.
+            _ = obj.post_message(gst::message::Latency::builder().src(&*obj).build());
+        }
+        Ok(())
+    }
+
+    /// Pictures are drawn upon those before, so the buffers are our own.
+    fn decide_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
+        let wished = query.allocation_params().next().map(|(_, params)| params);
+        let (compositor, negotiated) = {
+            let mut state = self.state();
+            (state.compositor.clone(), state.negotiated.take())
+        };
+        if let (Some(compositor), Some((mode, format))) = (compositor, negotiated) {
+            compositor.configure(mode, Layout { format, params: own_params(wished) });
+        }
+        Ok(())
+    }
+
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(query) => self.answer_latency(query),
+            _ => BaseSrcImplExt::parent_query(self, query),
+        }
+    }
+
+    fn event(&self, event: &gst::Event) -> bool {
+        let Some(compositor) = self.compositor() else { return self.parent_event(event) };
+        if let Some(inputs) = input::parse(event) {
+            gst::trace!(CAT, imp = self, "{inputs:?}");
+            return inputs.into_iter().all(|input| compositor.input(input));
+        }
+        if event.type_() == gst::EventType::Reconfigure {
+            compositor.exchange().ask_to_reconfigure();
+        }
+        self.parent_event(event)
+    }
+}
+
+impl PushSrcImpl for WaylandSrc {
+    fn create(&self, _: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
+        let compositor = self.compositor().ok_or(gst::FlowError::Flushing)?;
+        compositor.exchange().want();
+        compositor.wake();
+        loop {
+            match compositor.exchange().wait(WATCH_INTERVAL) {
+                Outcome::Picture(picture) => return Ok(CreateSuccess::NewBuffer(self.finish(picture))),
+                Outcome::Nothing => compositor.watch(monotonic_now()),
+                Outcome::Reconfigure => self.renegotiate()?,
+                Outcome::Flushing => return Err(gst::FlowError::Flushing),
+                Outcome::Failed(why) => {
+                    gst::element_imp_error!(self, gst::ResourceError::Failed, ["{why}"]);
+                    return Err(gst::FlowError::Error);
+                }
+            }
+        }
+    }
+}
+
+fn own_params(wished: Option<gst::AllocationParams>) -> gst::AllocationParams {
+    let wished = wished.unwrap_or_default();
+    let align = wished.align() | ALIGNMENT_MASK;
+    gst::AllocationParams::new(wished.flags(), align, wished.prefix(), wished.padding())
+}

@@ -1,0 +1,13 @@
+//! `waylandsrc` as GStreamer and real clients see it.
+#![cfg(target_os = "linux")]
+
+mod client;
+mod harness;
+mod shm;
+
+mod conformance;
+mod content;
+mod lifetime;
+mod misbehaviour;
+mod navigation;
+mod timing;
