@@ -2,7 +2,7 @@
 
 use super::state::State;
 use super::swapchain::{Canvas, Swapchain};
-use super::{Layout, cursor::Cursor};
+use super::{Layout, cursor::Cursor, views};
 use crate::mode::Mode;
 use smithay::backend::allocator::Fourcc;
 use smithay::backend::renderer::damage::OutputDamageTracker;
@@ -163,7 +163,7 @@ impl State {
         self.draw_layers(&[Layer::Overlay, Layer::Top], renderer, &mut elements);
         for window in self.windows.iter().rev() {
             let location = physical(self.windows.origin(window, self.size()));
-            elements.extend(window.render_elements::<Element>(renderer, location, Scale::from(1.0), 1.0));
+            elements.extend(views::elements(window, renderer, location));
         }
         self.draw_layers(&[Layer::Bottom, Layer::Background], renderer, &mut elements);
         elements

@@ -1,6 +1,7 @@
 //! What keys go to.
 
 use super::state::State;
+use super::views::surface_of;
 use smithay::backend::input::KeyState;
 use smithay::desktop::{PopupKind, Window, WindowSurface};
 use smithay::input::Seat;
@@ -14,75 +15,45 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Focus {
     Surface(WlSurface),
-    /// Has to be told by X11's means too.
-    X11(X11Surface),
+    /// Has to be told by X11's means too. The second is what the library does not know: of an older Xwayland.
+    X11(Box<X11Surface>, Option<WlSurface>),
 }
 
 impl Focus {
     pub fn of_window(window: &Window) -> Option<Self> {
         match window.underlying_surface() {
             WindowSurface::Wayland(toplevel) => Some(Self::Surface(toplevel.wl_surface().clone())),
-            WindowSurface::X11(surface) => Some(Self::X11(surface.clone())),
-        }
-    }
-
-    fn target(&self) -> &dyn Target {
-        match self {
-            Self::Surface(surface) => surface,
-            Self::X11(surface) => surface,
+            WindowSurface::X11(x11) => {
+                let unknown = surface_of(window).filter(|_| x11.wl_surface().is_none());
+                Some(Self::X11(Box::new(x11.clone()), unknown))
+            }
         }
     }
 }
 
-/// The part of `KeyboardTarget` that is called through a reference.
-trait Target {
-    fn enter(&self, seat: &Seat<State>, state: &mut State, keys: Vec<KeysymHandle<'_>>, serial: Serial);
-    fn leave(&self, seat: &Seat<State>, state: &mut State, serial: Serial);
-    fn key(
-        &self,
-        seat: &Seat<State>,
-        state: &mut State,
-        key: KeysymHandle<'_>,
-        to: KeyState,
-        serial: Serial,
-        time: u32,
-    );
-    fn modifiers(&self, seat: &Seat<State>, state: &mut State, modifiers: ModifiersState, serial: Serial);
-}
-
-impl<T: KeyboardTarget<State>> Target for T {
-    fn enter(&self, seat: &Seat<State>, state: &mut State, keys: Vec<KeysymHandle<'_>>, serial: Serial) {
-        KeyboardTarget::enter(self, seat, state, keys, serial);
-    }
-
-    fn leave(&self, seat: &Seat<State>, state: &mut State, serial: Serial) {
-        KeyboardTarget::leave(self, seat, state, serial);
-    }
-
-    fn key(
-        &self,
-        seat: &Seat<State>,
-        state: &mut State,
-        key: KeysymHandle<'_>,
-        to: KeyState,
-        serial: Serial,
-        time: u32,
-    ) {
-        KeyboardTarget::key(self, seat, state, key, to, serial, time);
-    }
-
-    fn modifiers(&self, seat: &Seat<State>, state: &mut State, modifiers: ModifiersState, serial: Serial) {
-        KeyboardTarget::modifiers(self, seat, state, modifiers, serial);
-    }
-}
-
+/// The library tells the surface that it knows of an X11 window; another one is told here.
 impl KeyboardTarget<State> for Focus {
     fn enter(&self, seat: &Seat<State>, state: &mut State, keys: Vec<KeysymHandle<'_>>, serial: Serial) {
-        self.target().enter(seat, state, keys, serial);
+        match self {
+            Self::Surface(surface) => KeyboardTarget::enter(surface, seat, state, keys, serial),
+            Self::X11(x11, None) => KeyboardTarget::enter(&**x11, seat, state, keys, serial),
+            Self::X11(x11, Some(surface)) => {
+                KeyboardTarget::enter(&**x11, seat, state, Vec::new(), serial);
+                KeyboardTarget::enter(surface, seat, state, keys, serial);
+            }
+        }
     }
 
     fn leave(&self, seat: &Seat<State>, state: &mut State, serial: Serial) {
-        self.target().leave(seat, state, serial);
+        match self {
+            Self::Surface(surface) => KeyboardTarget::leave(surface, seat, state, serial),
+            Self::X11(x11, surface) => {
+                KeyboardTarget::leave(&**x11, seat, state, serial);
+                if let Some(surface) = surface {
+                    KeyboardTarget::leave(surface, seat, state, serial);
+                }
+            }
+        }
     }
 
     fn key(
@@ -94,11 +65,21 @@ impl KeyboardTarget<State> for Focus {
         serial: Serial,
         time: u32,
     ) {
-        self.target().key(seat, state, key, to, serial, time);
+        match self {
+            Self::Surface(surface) | Self::X11(_, Some(surface)) => {
+                KeyboardTarget::key(surface, seat, state, key, to, serial, time);
+            }
+            Self::X11(x11, None) => KeyboardTarget::key(&**x11, seat, state, key, to, serial, time),
+        }
     }
 
     fn modifiers(&self, seat: &Seat<State>, state: &mut State, modifiers: ModifiersState, serial: Serial) {
-        self.target().modifiers(seat, state, modifiers, serial);
+        match self {
+            Self::Surface(surface) | Self::X11(_, Some(surface)) => {
+                KeyboardTarget::modifiers(surface, seat, state, modifiers, serial);
+            }
+            Self::X11(x11, None) => KeyboardTarget::modifiers(&**x11, seat, state, modifiers, serial),
+        }
     }
 }
 
@@ -106,7 +87,7 @@ impl IsAlive for Focus {
     fn alive(&self) -> bool {
         match self {
             Self::Surface(surface) => surface.alive(),
-            Self::X11(surface) => surface.alive(),
+            Self::X11(x11, _) => x11.alive(),
         }
     }
 }
@@ -115,7 +96,7 @@ impl WaylandFocus for Focus {
     fn wl_surface(&self) -> Option<Cow<'_, WlSurface>> {
         match self {
             Self::Surface(surface) => Some(Cow::Borrowed(surface)),
-            Self::X11(surface) => surface.wl_surface().map(Cow::Owned),
+            Self::X11(x11, surface) => x11.wl_surface().or_else(|| surface.clone()).map(Cow::Owned),
         }
     }
 }
@@ -131,7 +112,9 @@ impl From<Focus> for WlSurface {
     fn from(focus: Focus) -> Self {
         match focus {
             Focus::Surface(surface) => surface,
-            Focus::X11(surface) => surface.wl_surface().expect("a window that has the keys has a surface"),
+            Focus::X11(x11, surface) => {
+                x11.wl_surface().or(surface).expect("a window that has the keys has a surface")
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ mod shell;
 mod state;
 mod surfaces;
 mod swapchain;
+mod views;
 mod windows;
+mod xwayland;
 
 use crate::exchange::Exchange;
 use crate::input::Input;
@@ -26,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TrySendError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use xwayland::OnX11;
 
 /// Sockets that are tried when no name is asked for.
 const NUMBERS: std::ops::Range<usize> = 1..1000;
@@ -93,16 +96,23 @@ pub struct Compositor {
 
 impl Compositor {
     /// Returns when clients can connect.
-    pub fn start(socket: Option<&str>, switches: Arc<Switches>) -> Result<Self, gst::ErrorMessage> {
+    /// With `on_x11` X11 programs can connect as well, to a display that is ready when it is called.
+    pub fn start(
+        socket: Option<&str>,
+        switches: Arc<Switches>,
+        on_x11: Option<impl FnOnce(&str, Result<u32, String>) + Send + 'static>,
+    ) -> Result<Self, gst::ErrorMessage> {
         let listener = listen(socket)?;
         let name = listener.socket_name().unwrap_or_default().to_string_lossy().into_owned();
         let (commands, receiver) = sync_channel(WAITING);
         let shared = Arc::new(Shared { switches, ..Shared::default() });
+        let x11_name = name.clone();
+        let on_x11 = on_x11.map(|tell| Box::new(move |number| tell(&x11_name, number)) as OnX11);
         let (ready, started) = mpsc::sync_channel(1);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(format!("wl {name}"))
-            .spawn(move || run::run(listener, receiver, theirs, &ready))
+            .spawn(move || run::run(listener, receiver, theirs, on_x11, &ready))
             .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("No thread: {error}")))?;
         let compositor = Self { name, commands, shared, thread: Some(thread) };
         match started.recv() {

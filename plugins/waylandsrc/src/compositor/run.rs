@@ -2,6 +2,7 @@
 
 use super::clients::{SharedDisplay, admit};
 use super::state::State;
+use super::xwayland::OnX11;
 use super::{Command, Shared, monotonic_now};
 use crate::CAT;
 use smithay::reexports::calloop::channel::{Channel, Event};
@@ -19,11 +20,12 @@ pub fn run(
     listener: ListeningSocket,
     commands: Channel<Command>,
     shared: Arc<Shared>,
+    on_x11: Option<OnX11>,
     ready: &SyncSender<Result<(), String>>,
 ) {
     let exchange = Arc::clone(&shared);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let (mut events, mut state) = match prepare(listener, commands, shared) {
+        let (mut events, mut state, display) = match prepare(listener, commands, shared) {
             Ok(prepared) => prepared,
             Err(why) => {
                 _ = ready.send(Err(why));
@@ -31,7 +33,12 @@ pub fn run(
             }
         };
         _ = ready.send(Ok(()));
-        turn_until_stopped(&mut events, &mut state)
+        if let Some(on_x11) = on_x11 {
+            state.start_xwayland(&display, on_x11);
+        }
+        let ended = turn_until_stopped(&mut events, &mut state);
+        state.stop_xwayland(&display);
+        ended
     }));
     match ended {
         Ok(Ok(())) => {}
@@ -56,7 +63,7 @@ fn prepare(
     listener: ListeningSocket,
     commands: Channel<Command>,
     shared: Arc<Shared>,
-) -> Result<(EventLoop<'static, State>, State), String> {
+) -> Result<(EventLoop<'static, State>, State, SharedDisplay), String> {
     let events = EventLoop::<State>::try_new().map_err(|error| error.to_string())?;
     let display = Display::<State>::new().map_err(|error| error.to_string())?;
     let handle = events.handle();
@@ -67,10 +74,11 @@ fn prepare(
     };
     handle.insert_source(commands, told).map_err(|error| error.to_string())?;
     let display: SharedDisplay = Rc::new(RefCell::new(display));
+    let for_clients = Rc::clone(&display);
     let let_in = move |_, listener: &mut _, state: &mut State| {
         let listener: &ListeningSocket = AsRef::as_ref(listener);
         while let Some(stream) = listener.accept()? {
-            if let Err(error) = admit(stream, state, &display) {
+            if let Err(error) = admit(stream, state, &for_clients) {
                 gst::warning!(CAT, "A client could not be let in: {error}");
             }
         }
@@ -78,5 +86,5 @@ fn prepare(
     };
     let listening = Generic::new(listener, Interest::READ, Mode::Level);
     handle.insert_source(listening, let_in).map_err(|error| error.to_string())?;
-    Ok((events, state))
+    Ok((events, state, display))
 }

@@ -1,5 +1,7 @@
 //! Everything that the compositor's thread owns.
 
+use super::views::{send_frame, take_feedback};
+use super::xwayland::X11;
 use super::{Command, Layout, Shared, cursor::Cursor, drawing::Painter, windows::Windows};
 use crate::exchange::Picture;
 use crate::mode::{Mode, Pace, Schedule, Tick};
@@ -94,6 +96,7 @@ pub struct State {
     pub windows: Windows,
     pub popups: PopupManager,
     pub cursor: Cursor,
+    pub x11: Option<X11>,
     pub mode: Mode,
     pub stopped: bool,
     schedule: Schedule,
@@ -135,6 +138,7 @@ impl State {
             windows: Windows::default(),
             popups: PopupManager::default(),
             cursor: Cursor::default(),
+            x11: None,
             mode,
             stopped: false,
             schedule: Schedule::new(mode.rate, monotonic_now()),
@@ -201,6 +205,9 @@ impl State {
 
     pub fn handle_turn(&mut self, now: Duration) {
         self.popups.cleanup();
+        if let Some(x11) = &self.x11 {
+            self.find_x11_surfaces(&x11.server.clone());
+        }
         if self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
@@ -250,7 +257,7 @@ impl State {
             let mut feedback = OutputPresentationFeedback::new(&output);
             let how = |_: &WlSurface, _: &SurfaceData| Kind::Vsync;
             for window in self.windows.iter() {
-                window.take_presentation_feedback(&mut feedback, here, how);
+                take_feedback(window, &mut feedback, &output);
             }
             for layer in layer_map_for_output(&output).layers() {
                 layer.take_presentation_feedback(&mut feedback, here, how);
@@ -259,7 +266,7 @@ impl State {
             feedback.presented(Time::<Monotonic>::from(now), refresh, tick.number, Kind::Vsync);
         }
         for window in self.windows.iter() {
-            window.send_frame(&output, now, None, here);
+            send_frame(window, &output, now);
         }
         for layer in layer_map_for_output(&output).layers() {
             layer.send_frame(&output, now, None, here);

@@ -2,7 +2,6 @@
 
 use super::clients::Client;
 use super::state::State;
-use super::windows::is_shown;
 use smithay::backend::renderer::utils::on_commit_buffer_handler;
 use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
 use smithay::reexports::wayland_server::protocol::{wl_buffer::WlBuffer, wl_surface::WlSurface};
@@ -55,19 +54,15 @@ impl CompositorHandler for State {
 impl State {
     fn handle_root_commit(&mut self, root: &WlSurface) {
         let Some(window) = self.windows.find(root) else { return self.handle_layer_commit(root) };
-        let (was_shown, before) = (window.bbox().size.w > 0, window.geometry());
+        let before = window.geometry();
         window.on_commit();
         if window.toplevel().is_some_and(|toplevel| !toplevel.is_initial_configure_sent()) {
             self.configure_window(&window, true);
         }
-        match is_shown(&window) {
-            true if !was_shown => {
-                self.windows.raise(&window);
-                self.refocus();
-            }
-            false if was_shown => self.refocus(),
-            _ if window.geometry() != before => self.refocus_pointer(),
-            _ => {}
+        if self.windows.look(&window) {
+            self.refocus();
+        } else if window.geometry() != before {
+            self.refocus_pointer();
         }
     }
 

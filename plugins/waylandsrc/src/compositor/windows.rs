@@ -3,46 +3,58 @@
 use super::focus::Focus;
 use super::placement::{Role, asked_size, place};
 use super::state::State;
-use smithay::backend::renderer::utils::with_renderer_surface_state;
+use super::views::{is_shown, surface_of, surface_under};
 use smithay::desktop::{LayerSurface, Window, WindowSurface, WindowSurfaceType, layer_map_for_output};
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_toplevel;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{IsAlive, Logical, Point, SERIAL_COUNTER, Size};
-use smithay::wayland::seat::WaylandFocus;
 use smithay::wayland::shell::wlr_layer::Layer;
+
+#[derive(Debug)]
+struct Entry {
+    window: Window,
+    /// As of the last look.
+    shown: bool,
+}
 
 #[derive(Debug, Default)]
 pub struct Windows {
     /// From the lowest to the topmost; also those that show nothing yet.
-    stack: Vec<Window>,
+    stack: Vec<Entry>,
 }
 
 impl Windows {
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Window> {
-        self.stack.iter()
+        self.stack.iter().map(|entry| &entry.window)
     }
 
     pub fn add(&mut self, window: Window) {
-        self.stack.push(window);
+        self.stack.push(Entry { window, shown: false });
     }
 
     pub fn remove(&mut self, gone: impl Fn(&Window) -> bool) {
-        self.stack.retain(|window| !gone(window));
+        self.stack.retain(|entry| !gone(&entry.window));
     }
 
-    pub fn raise(&mut self, window: &Window) {
-        if let Some(at) = self.stack.iter().position(|other| other == window) {
+    /// Looks whether a window shows something now; one that begins to comes on top. Says whether that has changed.
+    pub fn look(&mut self, window: &Window) -> bool {
+        let Some(at) = self.stack.iter().position(|entry| entry.window == *window) else { return false };
+        let shown = is_shown(window);
+        let changed = std::mem::replace(&mut self.stack[at].shown, shown) != shown;
+        if changed && shown {
             self.stack[at..].rotate_left(1);
         }
+        changed
     }
 
     pub fn find(&self, surface: &WlSurface) -> Option<Window> {
-        self.stack.iter().find(|window| window.wl_surface().as_deref() == Some(surface)).cloned()
+        self.iter().find(|window| surface_of(window).as_ref() == Some(surface)).cloned()
     }
 
-    /// The topmost that shows something.
+    /// The topmost that shows something and takes keys. Menus of X11 let their program have them.
     fn top(&self) -> Option<&Window> {
-        self.stack.iter().rev().find(|window| is_shown(window))
+        let takes_keys = |window: &&Window| !matches!(role(window), Role::Positioned(_));
+        self.iter().rev().filter(takes_keys).find(|window| is_shown(window))
     }
 
     /// Where the window's main surface begins; its frame begins at its place.
@@ -52,14 +64,7 @@ impl Windows {
     }
 }
 
-pub fn is_shown(window: &Window) -> bool {
-    let has_picture = |surface: &WlSurface| {
-        with_renderer_surface_state(surface, |state| state.buffer().is_some()).unwrap_or(false)
-    };
-    window.alive() && window.wl_surface().is_some_and(|surface| has_picture(&surface))
-}
-
-fn role(window: &Window) -> Role {
+pub fn role(window: &Window) -> Role {
     match window.underlying_surface() {
         WindowSurface::Wayland(toplevel) if toplevel.parent().is_some() => Role::Dialog,
         WindowSurface::Wayland(_) => Role::Main,
@@ -81,7 +86,7 @@ impl State {
 
     /// Tells a window its size, once more if it asked for an answer.
     pub fn configure_window(&self, window: &Window, always: bool) {
-        let Some(toplevel) = window.toplevel() else { return };
+        let Some(toplevel) = window.toplevel() else { return self.configure_x11(window, None) };
         let size = asked_size(role(window), self.size());
         toplevel.with_pending_state(|state| {
             state.size = size;
@@ -109,6 +114,9 @@ impl State {
                 toplevel.send_pending_configure();
             }
         }
+        if let Some(window) = &top {
+            self.raise_x11(window);
+        }
         let focus = self.greedy_layer().or_else(|| top.as_ref().and_then(Focus::of_window));
         let keyboard = self.keyboard.clone();
         if keyboard.current_focus() != focus && !keyboard.is_grabbed() {
@@ -134,7 +142,7 @@ impl State {
     fn window_at(&self, point: Point<f64, Logical>) -> Option<(WlSurface, Point<f64, Logical>)> {
         self.windows.iter().rev().find_map(|window| {
             let origin = self.windows.origin(window, self.size());
-            let (surface, at) = window.surface_under(point - origin.to_f64(), WindowSurfaceType::ALL)?;
+            let (surface, at) = surface_under(window, point - origin.to_f64())?;
             Some((surface, (at + origin).to_f64()))
         })
     }

@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 const DEFAULT_SHOW_CURSOR: bool = true;
+const DEFAULT_XWAYLAND: bool = false;
 const DEFAULT_ONLY_DAMAGED: bool = false;
 
 /// How often the waiting thread looks after the compositor.
@@ -27,6 +28,7 @@ const ALIGNMENT_MASK: usize = 63;
 #[derive(Debug)]
 struct Settings {
     socket_name: Option<String>,
+    xwayland: bool,
     switches: Arc<Switches>,
 }
 
@@ -35,7 +37,7 @@ impl Default for Settings {
         let switches = Switches::default();
         switches.show_cursor.store(DEFAULT_SHOW_CURSOR, Ordering::Relaxed);
         switches.only_damaged.store(DEFAULT_ONLY_DAMAGED, Ordering::Relaxed);
-        Self { socket_name: None, switches: Arc::new(switches) }
+        Self { socket_name: None, xwayland: DEFAULT_XWAYLAND, switches: Arc::new(switches) }
     }
 }
 
@@ -69,12 +71,24 @@ impl WaylandSrc {
         self.state().compositor.clone()
     }
 
-    fn announce(&self, name: &str) {
-        gst::info!(CAT, imp = self, "Clients can connect to {name}");
-        let structure = gst::Structure::builder("wayland-display").field("name", name).build();
+    /// Says where clients can connect.
+    fn announce(&self, name: &str, x11: Option<u32>) {
+        gst::info!(CAT, imp = self, "Clients can connect to {name}, X11: {x11:?}");
+        let mut structure = gst::Structure::builder("wayland-display").field("name", name).build();
+        if let Some(number) = x11 {
+            structure.set("x-display", format!(":{number}"));
+        }
         let obj = self.obj();
         // Without a bus nobody listens.
         _ = obj.post_message(gst::message::Element::builder(structure).src(&*obj).build());
+    }
+
+    /// Xwayland has started, or never will.
+    fn handle_x11(&self, name: &str, number: Result<u32, String>) {
+        if let Err(why) = &number {
+            gst::element_imp_warning!(self, gst::ResourceError::NotFound, ("No X11 programs: {why}"));
+        }
+        self.announce(name, number.ok());
     }
 
     /// The peer may want other caps, while this thread waits for a picture.
@@ -138,6 +152,12 @@ impl ObjectImpl for WaylandSrc {
                     .blurb("Name of the Wayland socket in XDG_RUNTIME_DIR (NULL = the first free of wayland-1, wayland-2…)")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecBoolean::builder("xwayland")
+                    .nick("Xwayland")
+                    .blurb("Start Xwayland, for X11 programs; the message wayland-display waits for it")
+                    .default_value(DEFAULT_XWAYLAND)
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecBoolean::builder("show-cursor")
                     .nick("Show cursor")
                     .blurb("Draw the pointer into the picture")
@@ -160,6 +180,7 @@ impl ObjectImpl for WaylandSrc {
         let flag = || value.get::<bool>().expect("type checked upstream");
         match pspec.name() {
             "socket-name" => settings.socket_name = value.get().expect("type checked upstream"),
+            "xwayland" => settings.xwayland = flag(),
             "show-cursor" => settings.switches.show_cursor.store(flag(), Ordering::Relaxed),
             "only-damaged" => settings.switches.only_damaged.store(flag(), Ordering::Relaxed),
             _ => unimplemented!(),
@@ -174,6 +195,7 @@ impl ObjectImpl for WaylandSrc {
         let settings = self.settings();
         match pspec.name() {
             "socket-name" => settings.socket_name.to_value(),
+            "xwayland" => settings.xwayland.to_value(),
             "show-cursor" => settings.switches.show_cursor.load(Ordering::Relaxed).to_value(),
             "only-damaged" => settings.switches.only_damaged.load(Ordering::Relaxed).to_value(),
             _ => unimplemented!(),
@@ -219,13 +241,22 @@ impl ElementImpl for WaylandSrc {
 
 impl BaseSrcImpl for WaylandSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let (name, switches) = {
+        let (name, xwayland, switches) = {
             let settings = self.settings();
-            (settings.socket_name.clone(), Arc::clone(&settings.switches))
+            (settings.socket_name.clone(), settings.xwayland, Arc::clone(&settings.switches))
         };
-        let compositor = Arc::new(Compositor::start(name.as_deref(), switches)?);
+        let element = self.obj().downgrade();
+        let on_x11 = move |name: &str, number| {
+            if let Some(element) = element.upgrade() {
+                element.imp().handle_x11(name, number);
+            }
+        };
+        let on_x11 = xwayland.then_some(on_x11);
+        let compositor = Arc::new(Compositor::start(name.as_deref(), switches, on_x11)?);
         *self.state() = State { compositor: Some(Arc::clone(&compositor)), ..State::default() };
-        self.announce(compositor.name());
+        if !xwayland {
+            self.announce(compositor.name(), None);
+        }
         Ok(())
     }
 

@@ -7,7 +7,8 @@
  * neither monitor nor GPU nor privileges.
  *
  * The element message `wayland-display` says when clients can connect; its field `name` (string) is what they expect in
- * WAYLAND_DISPLAY.
+ * WAYLAND_DISPLAY. With the property `xwayland` X11 programs are welcome too: Xwayland is started, and the message has
+ * a second field `x-display` (string) for DISPLAY, unless Xwayland fails, of which a warning says why.
  *
  * Every window covers the display, the newest is on top and has the keyboard; dialogs stand in the middle. Clients draw
  * at the rate of the display, and hear when each picture was shown, on the monotonic clock. Nothing is drawn but what

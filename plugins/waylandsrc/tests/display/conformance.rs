@@ -25,7 +25,7 @@ fn it_is_a_video_source_that_is_found_by_name_alone() {
 #[test]
 fn properties_say_what_they_do_and_when_they_may_change() {
     let properties = own_properties(&element());
-    assert_eq!(properties.len(), 3);
+    assert_eq!(properties.len(), 4);
     for property in properties {
         let (name, blurb) = (property.name(), property.blurb().unwrap_or_default());
         assert!(blurb.len() > 20 && !blurb.ends_with('.'), "{name}: {blurb}");

@@ -2,10 +2,12 @@
 
 use gst::prelude::*;
 use gst_app::AppSink;
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Long enough for a machine that stands still at times.
@@ -151,17 +153,53 @@ impl Drop for Show {
 }
 
 pub fn display_name(pipeline: &gst::Pipeline) -> String {
+    announcement(pipeline).get("name").expect("the message has it")
+}
+
+/// What the message says that clients can connect.
+pub fn announcement(pipeline: &gst::Pipeline) -> gst::Structure {
     let bus = pipeline.bus().unwrap();
     eventually("a message with the name of the display", || {
         let message = bus.pop_filtered(&[gst::MessageType::Element, gst::MessageType::Error])?;
         let structure = message.structure().filter(|structure| structure.name() == "wayland-display");
         assert!(structure.is_some(), "{message:?}");
-        structure?.get::<String>("name").ok()
+        structure.map(ToOwned::to_owned)
     })
 }
 
 /// Ends with the test.
 pub struct Program(pub Child);
+
+/// What a program says, line by line.
+pub struct Lines {
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Lines {
+    pub fn of(program: &mut Program) -> Self {
+        let out = BufReader::new(program.0.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { lines, said: Vec::new() }
+    }
+
+    /// Waits for a line with all of these words.
+    pub fn says(&mut self, words: &[&str]) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("it never said {words:?}, but:\n{}", self.said.join("\n"));
+            };
+            let found = words.iter().all(|word| line.contains(word));
+            self.said.push(line.clone());
+            if found {
+                return line;
+            }
+        }
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {

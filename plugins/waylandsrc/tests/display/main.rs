@@ -11,3 +11,4 @@ mod lifetime;
 mod misbehaviour;
 mod navigation;
 mod timing;
+mod x11;

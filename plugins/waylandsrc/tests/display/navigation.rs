@@ -1,46 +1,27 @@
 //! What a player does arrives at the client.
 
 use super::client::Client;
-use super::harness::{PATIENCE, Program, Show};
+use super::harness::{Lines, Program, Show};
 use gst_video::{NavigationEvent, NavigationModifierType};
-use std::io::{BufRead, BufReader};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Instant;
 
 const NONE: NavigationModifierType = NavigationModifierType::empty();
 
 /// `wev`, which prints the events that it gets.
 struct Wev {
     _program: Program,
-    lines: Receiver<String>,
-    said: Vec<String>,
+    lines: Lines,
 }
 
 impl Wev {
     fn start(show: &Show) -> Self {
         let mut program = show.run("stdbuf", &["-oL", "wev"]);
-        let out = BufReader::new(program.0.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut wev = Self { _program: program, lines, said: Vec::new() };
-        wev.says(&["wl_keyboard", "enter"]);
-        wev
+        let mut lines = Lines::of(&mut program);
+        lines.says(&["wl_keyboard", "enter"]);
+        Self { _program: program, lines }
     }
 
-    /// Waits for a line with all of these words.
     fn says(&mut self, words: &[&str]) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("wev never said {words:?}, but:\n{}", self.said.join("\n"));
-            };
-            let found = words.iter().all(|word| line.contains(word));
-            self.said.push(line.clone());
-            if found {
-                return line;
-            }
-        }
+        self.lines.says(words)
     }
 }
 
