@@ -4,15 +4,15 @@ use super::{monotonic_now, state::State};
 use crate::CAT;
 use rustix::net::{Shutdown, shutdown};
 use smithay::reexports::calloop::{Interest, Mode, PostAction, generic::Generic};
-use smithay::reexports::wayland_server::{
-    Display,
-    backend::{ClientData, ClientId, DisconnectReason},
-};
+use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
+use smithay::reexports::wayland_server::protocol::{wl_buffer::WlBuffer, wl_shm_pool::WlShmPool};
+use smithay::reexports::wayland_server::{self, Display, DisplayHandle, Resource};
 use smithay::wayland::compositor::CompositorClientState;
 use std::cell::RefCell;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,11 +22,42 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Clients of one display.
 const MOST: usize = 256;
 
+/// Pools and buffers of one client. Programs have a handful for each window.
+const MOST_SHARED: usize = 300;
+const COUNTED_EVERY: u32 = 32;
+
+/// Objects of one client, looked at so often.
+const MOST_OBJECTS: usize = 50_000;
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What is known of a client. Its socket is shared with the protocol's library.
 #[derive(Debug)]
 pub struct Client {
     pub compositor: CompositorClientState,
     socket: Arc<UnixStream>,
+    /// Requests to share memory since its objects were counted.
+    uncounted: AtomicU32,
+}
+
+impl Client {
+    /// Counts what it shares, every so often.
+    pub fn shares_too_much(&self, display: &DisplayHandle, client: &wayland_server::Client) -> bool {
+        if self.uncounted.fetch_add(1, Ordering::Relaxed) < COUNTED_EVERY {
+            return false;
+        }
+        self.uncounted.store(0, Ordering::Relaxed);
+        let shared = |name: &str| name == WlShmPool::interface().name || name == WlBuffer::interface().name;
+        count_objects(display, client.id(), shared) > MOST_SHARED
+    }
+}
+
+fn count_objects(display: &DisplayHandle, client: ClientId, which: impl Fn(&str) -> bool) -> usize {
+    let mut count = 0;
+    // Who is gone has none.
+    _ = display.backend_handle().with_all_objects_for(client, |object| {
+        count += usize::from(which(object.interface().name));
+    });
+    count
 }
 
 impl ClientData for Client {
@@ -108,14 +139,27 @@ pub fn admit(stream: UnixStream, state: &mut State, display: &SharedDisplay) -> 
         gst::warning!(CAT, "A client is refused: {MOST} are there");
         return Ok(());
     }
-    let data = Arc::new(Client { compositor: CompositorClientState::default(), socket: Arc::clone(&socket) });
+    let data = Arc::new(Client {
+        compositor: CompositorClientState::default(),
+        socket: Arc::clone(&socket),
+        uncounted: AtomicU32::new(0),
+    });
     let client = state.display.insert_client(stream, data)?;
     let (id, display) = (client.id(), Rc::clone(display));
     let readable = Generic::new(Arc::clone(&socket), Interest::READ, Mode::Level);
+    let mut looked = monotonic_now();
     let listen = move |_, _: &mut _, state: &mut State| {
         shared.connections.set_speaking(Some((Arc::clone(&socket), monotonic_now())));
         let heard = display.borrow_mut().backend().dispatch_single_client(state, id.clone());
         shared.connections.set_speaking(None);
+        let now = monotonic_now();
+        if now.saturating_sub(looked) > LOOK_INTERVAL {
+            looked = now;
+            if count_objects(&state.display, id.clone(), |_| true) > MOST_OBJECTS {
+                gst::warning!(CAT, "A client has too many objects and is disconnected");
+                close(&socket);
+            }
+        }
         match heard {
             Ok(_) => Ok(PostAction::Continue),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(PostAction::Continue),

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TrySendError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use xwayland::OnX11;
+pub use xwayland::OnX11;
 
 /// Sockets that are tried when no name is asked for.
 const NUMBERS: std::ops::Range<usize> = 1..1000;
@@ -100,14 +100,12 @@ impl Compositor {
     pub fn start(
         socket: Option<&str>,
         switches: Arc<Switches>,
-        on_x11: Option<impl FnOnce(&str, Result<u32, String>) + Send + 'static>,
+        on_x11: Option<OnX11>,
     ) -> Result<Self, gst::ErrorMessage> {
         let listener = listen(socket)?;
         let name = listener.socket_name().unwrap_or_default().to_string_lossy().into_owned();
         let (commands, receiver) = sync_channel(WAITING);
         let shared = Arc::new(Shared { switches, ..Shared::default() });
-        let x11_name = name.clone();
-        let on_x11 = on_x11.map(|tell| Box::new(move |number| tell(&x11_name, number)) as OnX11);
         let (ready, started) = mpsc::sync_channel(1);
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

@@ -14,6 +14,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+/// A pause, so that a client that cannot be let in does not keep the thread busy.
+const AFTER_REFUSAL: Duration = Duration::from_millis(5);
 
 /// Runs until it is told to stop. `ready` hears when clients can connect, or why they never can.
 pub fn run(
@@ -77,9 +81,13 @@ fn prepare(
     let for_clients = Rc::clone(&display);
     let let_in = move |_, listener: &mut _, state: &mut State| {
         let listener: &ListeningSocket = AsRef::as_ref(listener);
-        while let Some(stream) = listener.accept()? {
-            if let Err(error) = admit(stream, state, &for_clients) {
+        let let_in_one = |stream| admit(stream, state, &for_clients).map(|()| true);
+        match listener.accept().and_then(|stream| stream.map_or(Ok(false), let_in_one)) {
+            Ok(_) => {}
+            Err(error) => {
                 gst::warning!(CAT, "A client could not be let in: {error}");
+                // Most likely there are no descriptors; they will not come back at once.
+                std::thread::sleep(AFTER_REFUSAL);
             }
         }
         Ok(PostAction::Continue)

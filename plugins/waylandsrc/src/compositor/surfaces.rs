@@ -2,17 +2,21 @@
 
 use super::clients::Client;
 use super::state::State;
+use crate::CAT;
 use smithay::backend::renderer::utils::on_commit_buffer_handler;
 use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
-use smithay::reexports::wayland_server::protocol::{wl_buffer::WlBuffer, wl_surface::WlSurface};
-use smithay::reexports::wayland_server::{self, Resource};
+use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
+use smithay::reexports::wayland_server::protocol::{
+    wl_buffer::WlBuffer, wl_shm_pool::WlShmPool, wl_surface::WlSurface,
+};
+use smithay::reexports::wayland_server::{self, DataInit, Dispatch, DisplayHandle, Resource};
 use smithay::wayland::buffer::BufferHandler;
 use smithay::wayland::compositor::{
     CompositorClientState, CompositorHandler, CompositorState, get_parent, is_sync_subsurface, with_states,
 };
 use smithay::wayland::fractional_scale::{FractionalScaleHandler, with_fractional_scale};
 use smithay::wayland::output::OutputHandler;
-use smithay::wayland::shm::{ShmHandler, ShmState};
+use smithay::wayland::shm::{ShmBufferUserData, ShmHandler, ShmPoolUserData, ShmState};
 use smithay::xwayland::XWaylandClientData;
 
 impl CompositorHandler for State {
@@ -106,6 +110,25 @@ impl ShmHandler for State {
     }
 }
 
+/// Memory that a client shares is a descriptor of this process each, and those are few.
+impl Dispatch<WlShm, ()> for State {
+    fn request(
+        state: &mut Self,
+        client: &wayland_server::Client,
+        shm: &WlShm,
+        request: wl_shm::Request,
+        data: &(),
+        display: &DisplayHandle,
+        init: &mut DataInit<'_, Self>,
+    ) {
+        <ShmState as Dispatch<WlShm, (), Self>>::request(state, client, shm, request, data, display, init);
+        if client.get_data::<Client>().is_some_and(|data| data.shares_too_much(display, client)) {
+            gst::warning!(CAT, "A client shares too much memory and is disconnected");
+            shm.post_error(wl_shm::Error::InvalidFd, "too many pools and buffers");
+        }
+    }
+}
+
 impl OutputHandler for State {}
 
 impl FractionalScaleHandler for State {
@@ -120,7 +143,9 @@ impl FractionalScaleHandler for State {
 }
 
 smithay::delegate_compositor!(State);
-smithay::delegate_shm!(State);
+smithay::reexports::wayland_server::delegate_global_dispatch!(State: [WlShm: ()] => ShmState);
+smithay::reexports::wayland_server::delegate_dispatch!(State: [WlShmPool: ShmPoolUserData] => ShmState);
+smithay::reexports::wayland_server::delegate_dispatch!(State: [WlBuffer: ShmBufferUserData] => ShmState);
 smithay::delegate_output!(State);
 smithay::delegate_viewporter!(State);
 smithay::delegate_single_pixel_buffer!(State);

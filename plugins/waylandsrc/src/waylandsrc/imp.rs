@@ -1,7 +1,7 @@
 use super::caps;
 use super::clock::Offset;
 use crate::CAT;
-use crate::compositor::{Compositor, Layout, Switches, monotonic_now};
+use crate::compositor::{Compositor, Layout, OnX11, Switches, monotonic_now};
 use crate::exchange::{Outcome, Picture};
 use crate::input;
 use crate::mode::{Mode, Rate};
@@ -41,10 +41,23 @@ impl Default for Settings {
     }
 }
 
+/// What came of Xwayland.
+#[derive(Clone, Copy, Debug)]
+enum X11 {
+    None,
+    /// The number of its display.
+    Ready(u32),
+}
+
 /// From start to stop.
 #[derive(Debug, Default)]
 struct State {
     compositor: Option<Arc<Compositor>>,
+    /// Nothing while Xwayland starts.
+    x11: Option<X11>,
+    /// The compositor knows the mode.
+    configured: bool,
+    announced: bool,
     rate: Option<Rate>,
     /// What caps say until it is known how memory has to be.
     negotiated: Option<(Mode, gst_video::VideoFormat)>,
@@ -71,11 +84,21 @@ impl WaylandSrc {
         self.state().compositor.clone()
     }
 
-    /// Says where clients can connect.
-    fn announce(&self, name: &str, x11: Option<u32>) {
+    /// Says where clients can connect, once, when the display has its mode and Xwayland has started or never will.
+    fn announce(&self) {
+        let (name, x11) = {
+            let mut state = self.state();
+            let Some(compositor) = state.compositor.clone().filter(|_| !state.announced && state.configured)
+            else {
+                return;
+            };
+            let Some(x11) = state.x11 else { return };
+            state.announced = true;
+            (compositor.name().to_owned(), x11)
+        };
         gst::info!(CAT, imp = self, "Clients can connect to {name}, X11: {x11:?}");
         let mut structure = gst::Structure::builder("wayland-display").field("name", name).build();
-        if let Some(number) = x11 {
+        if let X11::Ready(number) = x11 {
             structure.set("x-display", format!(":{number}"));
         }
         let obj = self.obj();
@@ -84,11 +107,12 @@ impl WaylandSrc {
     }
 
     /// Xwayland has started, or never will.
-    fn handle_x11(&self, name: &str, number: Result<u32, String>) {
-        if let Err(why) = &number {
+    fn handle_x11(&self, started: Result<u32, String>) {
+        if let Err(why) = &started {
             gst::element_imp_warning!(self, gst::ResourceError::NotFound, ("No X11 programs: {why}"));
         }
-        self.announce(name, number.ok());
+        self.state().x11 = Some(started.map_or(X11::None, X11::Ready));
+        self.announce();
     }
 
     /// The peer may want other caps, while this thread waits for a picture.
@@ -245,18 +269,16 @@ impl BaseSrcImpl for WaylandSrc {
             let settings = self.settings();
             (settings.socket_name.clone(), settings.xwayland, Arc::clone(&settings.switches))
         };
+        *self.state() = State { x11: (!xwayland).then_some(X11::None), ..State::default() };
         let element = self.obj().downgrade();
-        let on_x11 = move |name: &str, number| {
+        let on_x11 = move |started| {
             if let Some(element) = element.upgrade() {
-                element.imp().handle_x11(name, number);
+                element.imp().handle_x11(started);
             }
         };
-        let on_x11 = xwayland.then_some(on_x11);
-        let compositor = Arc::new(Compositor::start(name.as_deref(), switches, on_x11)?);
-        *self.state() = State { compositor: Some(Arc::clone(&compositor)), ..State::default() };
-        if !xwayland {
-            self.announce(compositor.name(), None);
-        }
+        let on_x11 = xwayland.then(|| Box::new(on_x11) as OnX11);
+        let compositor = Compositor::start(name.as_deref(), switches, on_x11)?;
+        self.state().compositor = Some(Arc::new(compositor));
         Ok(())
     }
 
@@ -313,6 +335,8 @@ impl BaseSrcImpl for WaylandSrc {
         };
         if let (Some(compositor), Some((mode, format))) = (compositor, negotiated) {
             compositor.configure(mode, Layout { format, params: own_params(wished) });
+            self.state().configured = true;
+            self.announce();
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
  * rate of the negotiated caps, 1280×720 at 60 Hz when nobody says; caps that change while it plays resize it. It needs
  * neither monitor nor GPU nor privileges.
  *
- * The element message `wayland-display` says when clients can connect; its field `name` (string) is what they expect in
+ * The element message `wayland-display` says when the display has its size and clients can connect; its field `name` (string) is what they expect in
  * WAYLAND_DISPLAY. With the property `xwayland` X11 programs are welcome too: Xwayland is started, and the message has
  * a second field `x-display` (string) for DISPLAY, unless Xwayland fails, of which a warning says why.
  *

@@ -69,7 +69,9 @@ fn xwayland_goes_with_the_display() {
     };
     let pid = ours().expect("a process");
     let mut program = xev(&display);
-    Lines::of(&mut program).says(&["MapNotify"]);
+    // It is read on: who cannot say what it sees ends.
+    let mut lines = Lines::of(&mut program);
+    lines.says(&["MapNotify"]);
     show.pipeline.set_state(gst::State::Null).unwrap();
     eventually("no Xwayland", || (!children("Xwayland").contains(&pid)).then_some(()));
     let lock = format!("/tmp/.X{}-lock", &display[1..]);
@@ -80,7 +82,8 @@ fn xwayland_goes_with_the_display() {
 fn a_dead_xwayland_leaves_the_display_alive() {
     let (show, display) = start("video/x-raw,width=64,height=48");
     let mut program = xev(&display);
-    Lines::of(&mut program).says(&["MapNotify"]);
+    let mut lines = Lines::of(&mut program);
+    lines.says(&["MapNotify"]);
     show.picture_with("its window", |shot| shot.count(WHITE) > 0);
     for pid in children("Xwayland") {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
