@@ -187,6 +187,11 @@ fn start_log(level: &str) -> Result<(), String> {
         true => filter,
         false => filter.with_target("zbus", LevelFilter::ERROR),
     };
+    // What it calls errors are its clients'.
+    let filter = match level.contains("smithay") {
+        true => filter,
+        false => filter.with_target("smithay", LevelFilter::OFF),
+    };
     let colour = std::io::stderr().is_terminal();
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
     tracing_subscriber::registry().with(output).with(filter).init();

@@ -2,6 +2,7 @@
 //! go on with the last frame ([`super::source`] does that).
 
 use super::description::{CaptureDescription, Mode};
+use super::display::Display;
 use super::frames::Frames;
 use super::launch;
 use super::run::{self, Runner, StreamEvent};
@@ -98,6 +99,8 @@ pub(super) enum CaptureEvent {
     FirstFrame,
     /// The first ones too.
     CapsChanged(gst::Caps),
+    /// Apps can show themselves there.
+    Display(Display),
     /// It is over, for this reason, and says nothing more. Close it and start another.
     Lost(String),
 }
@@ -190,10 +193,10 @@ impl Capture {
         let joint = joint.downcast::<gst_app::AppSink>().expect("the text makes it an appsink");
         joint.set_caps(Some(&gst::Caps::new_empty_simple(recipe.delivers)));
         take_frames(&joint, feed.clone());
-        runner.watch(move |event| {
-            if let StreamEvent::Failed(reason) = event {
-                feed.lose(reason);
-            }
+        runner.watch(move |event| match event {
+            StreamEvent::Failed(reason) => feed.lose(reason),
+            StreamEvent::Display(display) => feed.report(CaptureEvent::Display(display)),
+            _ => {}
         });
         Ok(Self { runner, screencast, watching })
     }

@@ -2,6 +2,7 @@
 //!
 //! A file is refused with its line and a reason; whether this machine has what it needs is asked in [`super::check`].
 
+use super::display::WAYLANDSRC;
 use super::launch;
 use super::read::Source;
 use crate::desktop::portal;
@@ -145,6 +146,11 @@ impl CaptureDescription {
     /// Others are shared by all sessions and outlive them.
     pub fn follows_client(&self) -> bool {
         self.common.has_placeholder("width")
+    }
+
+    /// Apps show themselves on a display that it opens.
+    pub fn opens_display(&self) -> bool {
+        launch::elements(&self.common.launch).iter().any(|element| element.factory == WAYLANDSRC)
     }
 
     /// It needs a screencast session of the desktop portal.

@@ -132,7 +132,7 @@ macro_rules! shipped {
 
 /// Kind, name and text of every file in `pipelines/`.
 const SHIPPED: &[(&str, &str, &str)] = shipped! {
-    "capture": "d3d11" "portal" "test";
+    "capture": "d3d11" "portal" "test" "virtual";
     "encode": "av1-amf" "av1-aom" "av1-nvenc" "av1-qsv" "av1-svt" "av1-va"
         "h264-amf" "h264-mf" "h264-nvenc" "h264-nvenc-cuda" "h264-nvenc-tuned" "h264-openh264" "h264-qsv" "h264-va"
         "h264-va-lp" "h264-x264" "h264-x264-rfi"

@@ -6,6 +6,7 @@ pub mod capture;
 pub mod check;
 pub mod choose;
 pub mod description;
+pub mod display;
 mod encoder;
 pub mod frames;
 pub mod launch;

@@ -1,6 +1,7 @@
 //! What all pipelines share: GStreamer itself, state changes off the async threads, the bus, and the gate that keeps
 //! a stream shut until its destination is known.
 
+use super::display::Display;
 use super::rtkit::Rtkit;
 use super::{plugins, priority, property};
 use anyhow::{Context, bail};
@@ -25,6 +26,8 @@ fn start_gstreamer() -> anyhow::Result<()> {
     gst::init().context("GStreamer does not start")?;
     // Before any look-up: a plugin file of the same name on GST_PLUGIN_PATH must not register its types first.
     gstgamestream::plugin_register_static().context("our own GStreamer elements cannot be registered")?;
+    #[cfg(target_os = "linux")]
+    gstwaylandsrc::plugin_register_static().context("our own Wayland display cannot be registered")?;
     route_log();
     plugins::load();
     Ok(())
@@ -65,6 +68,8 @@ pub enum StreamEvent {
     SourceLost(String),
     /// It is there again.
     SourceBack,
+    /// Apps can show themselves here.
+    Display(Display),
     /// Nobody listens at the destination any more.
     PeerGone,
     /// A frame was dropped on its way to the wire, which only a key frame makes good.
@@ -225,8 +230,10 @@ fn event_of(what: &str, message: &gst::MessageRef) -> Option<StreamEvent> {
         }
         gst::MessageView::Eos(_) => Some(StreamEvent::Failed("the stream ended".into())),
         gst::MessageView::Element(element) => {
-            let is_gone = element.structure().is_some_and(|s| s.name() == "GstGameStreamPeerGone");
-            is_gone.then_some(StreamEvent::PeerGone)
+            let structure = element.structure()?;
+            let is_gone = structure.name() == "GstGameStreamPeerGone";
+            let display = || Display::of(structure).map(StreamEvent::Display);
+            is_gone.then_some(StreamEvent::PeerGone).or_else(display)
         }
         _ => None,
     }

@@ -2,6 +2,7 @@
 //! budget for that is spent ([`super::rebuild`]), the source is over.
 
 use super::capture::{Capture, CaptureEvent, Feed, Recipe};
+use super::display::Display;
 use super::frames::{Attached, Frames};
 use super::rebuild::{Limits, Rebuilds, Step};
 use anyhow::anyhow;
@@ -31,6 +32,7 @@ pub enum Health {
 pub struct Source {
     frames: Frames,
     health: watch::Receiver<Health>,
+    display: watch::Receiver<Option<Display>>,
     looking: Arc<watch::Sender<usize>>,
     /// Cancelled by the first frame.
     shown: CancellationToken,
@@ -71,6 +73,7 @@ impl Source {
         let source = Self {
             frames: keeper.frames.clone(),
             health: keeper.health.subscribe(),
+            display: keeper.display.subscribe(),
             looking: keeper.looking.clone(),
             shown: keeper.shown.clone(),
             stop: stop.clone(),
@@ -107,6 +110,11 @@ impl Source {
 
     pub fn health(&self) -> watch::Receiver<Health> {
         self.health.clone()
+    }
+
+    /// Where apps can show themselves, while there is a capture that is a display.
+    pub fn display(&self) -> watch::Receiver<Option<Display>> {
+        self.display.clone()
     }
 
     /// Waits for the first frame; the reason if the capture is lost before.
@@ -165,6 +173,7 @@ struct Keeper {
     looking: Arc<watch::Sender<usize>>,
     shown: CancellationToken,
     health: watch::Sender<Health>,
+    display: watch::Sender<Option<Display>>,
     rebuilt: u64,
     /// Captures that are being closed: some take seconds.
     closing: TaskTracker,
@@ -186,6 +195,7 @@ impl Keeper {
             looking: Arc::new(watch::channel(0).0),
             shown: CancellationToken::new(),
             health: watch::channel(Health::Runs).0,
+            display: watch::channel(None).0,
             rebuilt: 0,
             closing: TaskTracker::new(),
         }
@@ -243,6 +253,7 @@ impl Keeper {
             match event {
                 CaptureEvent::FirstFrame => attempt.shows = true,
                 CaptureEvent::Lost(reason) => attempt.lost = Some(reason),
+                CaptureEvent::Display(display) => self.tell_display(display),
                 CaptureEvent::CapsChanged(_) => {}
             }
         } else if self.running.as_ref().is_some_and(|(running, _)| *running == number) {
@@ -250,6 +261,7 @@ impl Keeper {
                 // Of the first capture, everybody sees the first frame anyway.
                 CaptureEvent::FirstFrame if number > 1 => self.shows_again(),
                 CaptureEvent::FirstFrame | CaptureEvent::CapsChanged(_) => {}
+                CaptureEvent::Display(display) => self.tell_display(display),
                 CaptureEvent::Lost(reason) => self.lose(reason),
             }
         }
@@ -276,8 +288,14 @@ impl Keeper {
         }
     }
 
+    fn tell_display(&self, opened: Display) {
+        tracing::info!("the source {} is a display for apps: {opened}", self.recipe.name);
+        self.display.send_replace(Some(opened));
+    }
+
     fn lose(&mut self, reason: String) {
         self.close_running();
+        self.display.send_replace(None);
         self.health.send_replace(Health::Stands(reason.clone()));
         self.plan.handle_lost(Instant::now(), reason);
     }

@@ -6,8 +6,10 @@ use crate::desktop::apps::list::{App, Exit};
 use crate::desktop::apps::process::{self, Environment, Running};
 use crate::identity::Fingerprint;
 use crate::pipeline::description::Mode;
+use crate::pipeline::display::Display;
 use futures_util::future::join_all;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The apps of this host, and those that run.
@@ -24,7 +26,8 @@ struct Table {
     by_client: HashMap<Fingerprint, Started>,
 }
 
-struct Started {
+/// An app of a client.
+pub(super) struct Started {
     number: u64,
     app: u32,
     /// Nothing of a detached app.
@@ -64,8 +67,7 @@ impl Apps {
 
     /// Ends what runs of `client`.
     pub async fn end(&self, client: &Fingerprint) {
-        let started = self.table().by_client.remove(client);
-        end(started).await;
+        end(self.take(client)).await;
     }
 
     /// Ends everything that is not detached.
@@ -78,20 +80,26 @@ impl Apps {
         self.running.lock().expect("nothing panics while it holds the apps")
     }
 
-    /// True if `app` was started for `client` since it was launched: it runs, or its end changed nothing.
-    fn was_started(&self, client: &Fingerprint, app: u32) -> bool {
-        self.table().by_client.get(client).is_some_and(|started| started.app == app)
+    /// Takes out what runs of `client`, to be ended.
+    pub(super) fn take(&self, client: &Fingerprint) -> Option<Started> {
+        self.table().by_client.remove(client)
     }
 
-    /// Starts `app` for `client`; its number and itself, unless it is on its own from now on.
+    /// Starts `app` for `client` if it `is_wanted` still, and was not started since it was launched; its number and
+    /// itself, unless it is on its own from now on.
     fn start(
         &self,
         client: Fingerprint,
         app: &App,
         environment: &Environment,
+        is_wanted: impl FnOnce() -> bool,
     ) -> anyhow::Result<Option<(u64, Running)>> {
         let Some(command) = &app.command else { return Ok(None) };
         let mut table = self.table();
+        // Whoever quits it takes the wish back first, and then looks here for what is to be ended.
+        if table.by_client.get(&client).is_some_and(|started| started.app == app.id) || !is_wanted() {
+            return Ok(None);
+        }
         table.started += 1;
         let number = table.started;
         let running = if app.detached {
@@ -117,16 +125,16 @@ impl Shared {
     pub(super) async fn run_app(
         self: &Arc<Self>,
         client: Fingerprint,
-        app: u32,
         environment: &Environment,
     ) -> anyhow::Result<()> {
+        let wanted = self.table().running_app(&client);
         let apps = &self.equipment.apps;
-        if apps.was_started(&client, app) {
-            return Ok(());
-        }
         // One that was taken from the list since plays on as it is.
-        let Some(app) = apps.find(app).await else { return Ok(()) };
-        let Some((number, mut running)) = apps.start(client, &app, environment)? else { return Ok(()) };
+        let Some(app) = apps.find(wanted).await else { return Ok(()) };
+        let is_wanted = || self.table().running_app(&client) == app.id;
+        let Some((number, mut running)) = apps.start(client, &app, environment, is_wanted)? else {
+            return Ok(());
+        };
         tracing::info!("{} runs", app.title);
         let shared = self.clone();
         tokio::spawn(async move {
@@ -141,7 +149,7 @@ impl Shared {
 
     /// An app ended by itself, and its session with it.
     fn app_ended(&self, client: &Fingerprint, app: &App, how: &str) {
-        let mut table = self.table.lock().expect("nothing panics while it holds the table");
+        let mut table = self.table();
         if table.running_app(client) == app.id {
             table.clear_app(client);
             for entry in table.of_client(client) {
@@ -151,7 +159,8 @@ impl Shared {
     }
 }
 
-async fn end(started: Option<Started>) {
+/// Ends an app that was taken out.
+pub(super) async fn end(started: Option<Started>) {
     if let Some(running) = started.and_then(|started| started.running) {
         running.end().await;
     }
@@ -166,4 +175,15 @@ pub(super) fn surroundings(mode: Mode) -> Environment {
     ]
     .map(|(name, value)| (name.into(), Some(value.into())))
     .to_vec()
+}
+
+/// What an app is told of the display that it is to show itself on, instead of the one that the host runs in.
+pub(super) fn on(display: &Display) -> Environment {
+    let x11 = display.x11.as_ref().map(OsString::from);
+    vec![
+        ("WAYLAND_DISPLAY".into(), Some(display.wayland.clone().into())),
+        ("DISPLAY".into(), x11),
+        ("XDG_SESSION_TYPE".into(), Some("wayland".into())),
+        ("WAYLAND_SOCKET".into(), None),
+    ]
 }

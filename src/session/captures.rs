@@ -24,6 +24,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// The description of a display for one session.
+const ISOLATED: &str = "virtual";
+
 /// The sources of this host.
 pub struct Captures {
     library: BTreeMap<String, CaptureDescription>,
@@ -99,6 +102,18 @@ impl Captures {
                 Ok(None) | Err(_) => {}
             }
         }
+    }
+
+    /// A display of the session's own, whatever is on.
+    pub(super) async fn open_isolated(&self, mode: Mode) -> anyhow::Result<View> {
+        let description = library::named(&self.library, ISOLATED, "source")?;
+        let source = self.start(&description, mode).await?;
+        Ok(View::alone(Look::new(&description, source)))
+    }
+
+    /// Why there is no such display.
+    pub fn isolated_obstacle(&self) -> Option<String> {
+        library::named(&self.library, ISOLATED, "source").err().map(|error| format!("{error:#}"))
     }
 
     /// Shows the source of this name to all who look, at the modes they have, and to those who come later. The last of

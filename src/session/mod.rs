@@ -103,7 +103,7 @@ impl Sessions {
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Handle>> {
-        self.shared.table.lock().expect("nothing panics while it holds the table")
+        self.shared.table()
     }
 
     /// Enters the session at once, so that of two launches of one client the later one stays, and answers when what the
@@ -190,12 +190,16 @@ impl Sessions {
 }
 
 impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table<Handle>> {
+        self.table.lock().expect("nothing panics while it holds the table")
+    }
+
     fn remove(&self, id: SessionId) {
-        self.table.lock().expect("nothing panics while it holds the table").remove(id);
+        self.table().remove(id);
     }
 
     fn mark_played(&self, id: SessionId) {
-        self.table.lock().expect("nothing panics while it holds the table").mark_played(id);
+        self.table().mark_played(id);
     }
 }
 
@@ -244,8 +248,12 @@ impl PlayerSessions for Sessions {
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
         Box::pin(async move {
             let app = request.app;
-            if self.shared.equipment.apps.find(app).await.is_none() {
+            let Equipment { apps, captures, .. } = &self.shared.equipment;
+            let Some(found) = apps.find(app).await else {
                 return Err(Refusal::new(404, "The host has no such app"));
+            };
+            if let Some(why) = captures.isolated_obstacle().filter(|_| found.isolated) {
+                return Err(Refusal::new(503, format!("{} has no display: {why}", found.title)));
             }
             self.start(request, app).await
         })

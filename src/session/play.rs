@@ -191,7 +191,7 @@ impl<'a> Play<'a> {
                 tracing::warn!(session = %self.player.id, "{change}");
                 self.make_good(Reason::EncoderReset);
             }
-            StreamEvent::SourceLost(_) | StreamEvent::SourceBack => {}
+            StreamEvent::SourceLost(_) | StreamEvent::SourceBack | StreamEvent::Display(_) => {}
         }
         None
     }
@@ -212,7 +212,7 @@ impl<'a> Play<'a> {
             StreamEvent::PeerGone => tracing::debug!(%session, "nobody listens to the sound"),
             StreamEvent::SourceLost(reason) => tracing::warn!(%session, "silence: {reason}"),
             StreamEvent::SourceBack => tracing::info!(%session, "the sound is back"),
-            StreamEvent::KeyFrameNeeded | StreamEvent::EncoderReplaced(_) => {}
+            StreamEvent::KeyFrameNeeded | StreamEvent::EncoderReplaced(_) | StreamEvent::Display(_) => {}
         }
     }
 

@@ -94,6 +94,9 @@ impl fmt::Display for End {
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
+/// Longest that a display takes until apps can be shown there; Xwayland is the slowest part of it.
+const DISPLAY_LIMIT: Duration = Duration::from_secs(20);
+
 /// One session.
 pub(super) struct Player {
     pub id: SessionId,
@@ -151,7 +154,7 @@ impl Player {
                 if let Some(code) = end.termination() {
                     stage.control.sender.terminate(code);
                 }
-                stage.close().await;
+                self.close_with_app(stage, &end).await;
                 // Not waited for: the session is over without it.
                 tokio::task::spawn_blocking(memory::give_back);
                 end
@@ -192,7 +195,7 @@ impl Player {
         };
         match begun {
             Ok(()) => {
-                self.run_app(&params).await;
+                self.run_app(&params, &stage.view);
                 Ok(stage)
             }
             Err(end) => {
@@ -231,14 +234,40 @@ impl Player {
     }
 
     /// What the client launched, on what it looks at. A picture without it is better than none.
-    async fn run_app(&self, params: &StreamParams) {
-        let client = self.launch.client;
-        let app =
-            self.shared.table.lock().expect("nothing panics while it holds the table").running_app(&client);
-        let environment = apps::surroundings(mode_of(params));
-        if let Err(error) = self.shared.run_app(client, app, &environment).await {
-            tracing::warn!(session = %self.id, "the app does not start: {error:#}");
-        }
+    fn run_app(&self, params: &StreamParams, view: &View) {
+        let (id, client, shared) = (self.id, self.launch.client, self.shared.clone());
+        let mut environment = apps::surroundings(mode_of(params));
+        let display = view.display();
+        tokio::spawn(async move {
+            if let Some(mut display) = display {
+                match timeout(DISPLAY_LIMIT, display.wait_for(Option::is_some)).await {
+                    Ok(Ok(display)) => environment.extend(display.iter().flat_map(apps::on)),
+                    // The session is over.
+                    Ok(Err(_)) => return,
+                    Err(_) => tracing::warn!(session = %id, "the display does not say where it is"),
+                }
+            }
+            if let Err(error) = shared.run_app(client, &environment).await {
+                tracing::warn!(session = %id, "the app does not start: {error:#}");
+            }
+        });
+    }
+
+    /// An app goes with the display that it is on.
+    async fn close_with_app(&self, stage: Stage, end: &End) {
+        let app = stage.view.display().and_then(|_| {
+            if *end != End::Replaced {
+                self.shared.table().clear_app(&self.launch.client);
+            }
+            self.shared.equipment.apps.take(&self.launch.client)
+        });
+        tokio::join!(apps::end(app), stage.close());
+    }
+
+    /// Whether the client launched something that has a display of its own.
+    async fn is_isolated(&self) -> bool {
+        let app = self.shared.table().running_app(&self.launch.client);
+        self.shared.equipment.apps.find(app).await.is_some_and(|app| app.isolated)
     }
 
     async fn next_command(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {
@@ -295,7 +324,10 @@ impl Player {
             status.encoder = encoders[0].common.name.clone();
             (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
         });
-        let mut view = equipment.captures.open(mode_of(params)).await?;
+        let mut view = match self.is_isolated().await {
+            true => equipment.captures.open_isolated(mode_of(params)).await?,
+            false => equipment.captures.open(mode_of(params)).await?,
+        };
         self.page.write(|status| view.name().clone_into(&mut status.source));
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();

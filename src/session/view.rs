@@ -2,6 +2,7 @@
 
 use super::captures::Entered;
 use crate::pipeline::description::{CaptureDescription, Describes};
+use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
 use crate::pipeline::source::{Health, Looking, Source};
 use std::sync::Arc;
@@ -15,13 +16,20 @@ pub(super) struct Look {
     pub source: Arc<Source>,
     /// It ends with the session.
     pub own: bool,
+    /// Apps show themselves there.
+    pub is_display: bool,
     _looking: Looking,
 }
 
 impl Look {
     pub fn new(description: &CaptureDescription, source: Arc<Source>) -> Look {
-        let (name, own) = (description.name().to_owned(), description.follows_client());
-        Look { name, own, _looking: source.look(), source }
+        Look {
+            name: description.name().to_owned(),
+            own: description.follows_client(),
+            is_display: description.opens_display(),
+            _looking: source.look(),
+            source,
+        }
     }
 
     /// Why it shows nothing new at present, if that is so.
@@ -53,13 +61,29 @@ pub(super) struct View {
     viewer: Option<(gst_app::AppSrc, Attached)>,
     /// Sources of its own that are being closed.
     left: TaskTracker,
-    entered: Entered,
+    /// None of a display that stays with its session.
+    entered: Option<Entered>,
 }
 
 impl View {
     pub fn new(look: Look, moves: mpsc::UnboundedReceiver<Look>, entered: Entered) -> View {
+        View { entered: Some(entered), ..Self::of(look, moves) }
+    }
+
+    /// One that no switch moves.
+    pub fn alone(look: Look) -> View {
+        Self::of(look, mpsc::unbounded_channel().1)
+    }
+
+    fn of(look: Look, moves: mpsc::UnboundedReceiver<Look>) -> View {
         let (health, left) = (look.news(), TaskTracker::new());
-        View { look, health, moves, viewer: None, left, entered }
+        View { look, health, moves, viewer: None, left, entered: None }
+    }
+
+    /// Where the session's apps can show themselves, as soon as that is known; none if they show themselves on what is
+    /// there anyway.
+    pub fn display(&self) -> Option<watch::Receiver<Option<Display>>> {
+        self.look.is_display.then(|| self.look.source.display())
     }
 
     /// Name of the description that is shown.

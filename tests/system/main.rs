@@ -8,6 +8,7 @@ mod apps;
 mod commands;
 mod desktop;
 mod desktop_soak;
+mod display;
 mod docs;
 mod encoders;
 mod ends;

@@ -31,6 +31,8 @@ pub struct Setup<'a> {
     pub pipelines: &'a [(&'a str, &'a str)],
     /// Run inside this desktop instead of outside any.
     pub desktop: Option<&'a Desktop>,
+    /// XDG_RUNTIME_DIR outside of any desktop.
+    pub runtime_dir: Option<&'a Path>,
 }
 
 pub struct Host {
@@ -292,7 +294,11 @@ fn serve(folder: &Path, base: u16, setup: &Setup) -> Command {
     let mut arguments = vec!["serve", "--port", &port];
     arguments.extend(setup.arguments);
     match setup.desktop {
-        None => moonpipe(Path::new(MOONPIPE), folder, &arguments),
+        None => {
+            let mut command = moonpipe(Path::new(MOONPIPE), folder, &arguments);
+            command.envs(setup.runtime_dir.map(|runtime_dir| ("XDG_RUNTIME_DIR", runtime_dir)));
+            command
+        }
         Some(desktop) => {
             let mut command = moonpipe(desktop.moonpipe(), folder, &arguments);
             desktop.enter(&mut command);

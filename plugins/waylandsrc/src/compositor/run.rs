@@ -19,6 +19,10 @@ use std::time::Duration;
 /// A pause, so that a client that cannot be let in does not keep the thread busy.
 const AFTER_REFUSAL: Duration = Duration::from_millis(5);
 
+/// How long Xwayland may take to end.
+const XWAYLAND_LIMIT: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Runs until it is told to stop. `ready` hears when clients can connect, or why they never can.
 pub fn run(
     listener: ListeningSocket,
@@ -42,6 +46,7 @@ pub fn run(
         }
         let ended = turn_until_stopped(&mut events, &mut state);
         state.stop_xwayland(&display);
+        let_xwayland_go(&mut events, &mut state);
         ended
     }));
     match ended {
@@ -61,6 +66,19 @@ fn turn_until_stopped(events: &mut EventLoop<'static, State>, state: &mut State)
         }
     }
     Ok(())
+}
+
+/// Turns until the connection to Xwayland has ended.
+fn let_xwayland_go(events: &mut EventLoop<'static, State>, state: &mut State) {
+    let deadline = monotonic_now() + XWAYLAND_LIMIT;
+    while state.speaks_x11() && monotonic_now() < deadline {
+        if events.dispatch(Some(LOOK), state).is_err() {
+            break;
+        }
+    }
+    if state.speaks_x11() {
+        gst::warning!(CAT, "Xwayland does not end; something of the display stays in memory");
+    }
 }
 
 fn prepare(

@@ -110,12 +110,17 @@ impl State {
 
     /// Ends Xwayland, and sees to it that its process is waited for.
     pub fn stop_xwayland(&mut self, display: &SharedDisplay) {
-        if let Some(X11 { server, source, wm, .. }) = self.x11.take() {
-            drop(wm);
-            self.events.remove(source);
+        if let Some(X11 { server, source, .. }) = &self.x11 {
+            let id = server.id();
+            self.events.remove(*source);
             // Who was removed is forgotten at the next dispatch; that of somebody who is gone does nothing else.
-            _ = display.borrow_mut().backend().dispatch_single_client(self, server.id());
+            _ = display.borrow_mut().backend().dispatch_single_client(self, id);
         }
+    }
+
+    /// There is a connection to Xwayland. Its source holds the event loop, and with it everything, until that has ended.
+    pub fn speaks_x11(&self) -> bool {
+        self.x11.as_ref().is_some_and(|x11| x11.wm.is_some())
     }
 
     /// Where a window has to be, in its own size if that is left to it.
@@ -272,11 +277,16 @@ impl XwmHandler for State {
     fn move_request(&mut self, _: XwmId, _: X11Surface, _: u32) {}
 
     fn disconnected(&mut self, _: XwmId) {
-        gst::warning!(CAT, "Xwayland has ended");
+        if !self.stopped {
+            gst::warning!(CAT, "Xwayland has ended");
+        }
         self.windows.remove(|window| window.is_x11() || window.wl_surface().is_some_and(|s| !s.is_alive()));
         self.tell_x11(Err("Xwayland has ended".into()));
         self.refocus();
         self.handle_change();
+        if let Some(x11) = &mut self.x11 {
+            x11.wm = None;
+        }
     }
 }
 

@@ -97,3 +97,13 @@ fn a_dead_xwayland_leaves_the_display_alive() {
     show.picture_with("a Wayland client", |shot| shot.is_all(0x00ff00));
     assert_eq!(show.error(), None);
 }
+
+#[test]
+fn stopping_leaves_no_socket_of_a_display_that_had_x11() {
+    let (show, _) = start("video/x-raw,width=64,height=48");
+    let socket = show.socket();
+    let lock = socket.with_extension("lock");
+    assert!(socket.exists() && lock.exists());
+    show.pipeline.set_state(gst::State::Null).unwrap();
+    assert!(!socket.exists() && !lock.exists());
+}

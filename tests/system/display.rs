@@ -1,0 +1,128 @@
+//! A display for each player, on a machine without monitor, GPU or desktop.
+
+use crate::harness::client::{Client, Report};
+use crate::harness::host::{Host, Setup};
+use crate::harness::{turn, until};
+use std::path::Path;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(30);
+const RED: (&str, [f64; 3]) = ("c83214", [200.0, 50.0, 20.0]);
+const BLUE: (&str, [f64; 3]) = ("1432c8", [20.0, 50.0, 200.0]);
+
+/// A terminal of one colour.
+fn terminal(title: &str, colour: &str, more: &str) -> String {
+    let cmd = format!("foot -c /dev/null -o colors.background={colour} sleep 60");
+    format!("[[app]]\ntitle = \"{title}\"\ncmd = \"{cmd}\"\n{more}\n")
+}
+
+fn is_near(seen: [f64; 3], meant: [f64; 3]) -> bool {
+    seen.iter().zip(meant).all(|(seen, meant)| (seen - meant).abs() <= 8.0)
+}
+
+/// All places that were looked at have this colour.
+#[track_caller]
+fn assert_colour(report: &Report, meant: [f64; 3]) {
+    assert!(
+        !report.colours.is_empty() && report.colours.values().all(|seen| is_near(*seen, meant)),
+        "{:?}",
+        report.colours
+    );
+}
+
+/// Sockets of displays.
+fn displays(runtime_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(runtime_dir).expect("a folder").flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("wayland-"))
+        .collect()
+}
+
+fn running_app(client: &Client) -> String {
+    client.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
+}
+
+#[test]
+fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
+    let _turn = turn();
+    let runtime_dir = tempfile::tempdir().expect("a folder");
+    let host = Host::with(&Setup {
+        apps: Some(&terminal("terminal", RED.0, "")),
+        arguments: &["--source", "virtual"],
+        runtime_dir: Some(runtime_dir.path()),
+        ..Setup::default()
+    });
+    let client = Client::paired(&host);
+    let report = client.stream(
+        6,
+        &[
+            "--app",
+            "terminal",
+            "--decode",
+            "--leave",
+            "disconnect",
+            "--width",
+            "1366",
+            "--height",
+            "768",
+            "--fps",
+            "30",
+            "--colour",
+            "right=1280,700,60,60",
+            "--colour",
+            "left=10,650,60,60",
+        ],
+    );
+    report.assert_whole(1366, 768);
+    assert_colour(&report, RED.1);
+    until("the display goes with its player", SOON, || displays(runtime_dir.path()).is_empty().then_some(()));
+    until("nothing runs", SOON, || (running_app(&client) == "0").then_some(()));
+}
+
+#[test]
+fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
+    let _turn = turn();
+    let runtime_dir = tempfile::tempdir().expect("a folder");
+    let apps = "[[app]]\ntitle = \"Desktop\"\n".to_owned() + &terminal("terminal", BLUE.0, "isolated = true");
+    let runtime_dir_of_host = Some(runtime_dir.path());
+    let host = Host::with(&Setup { apps: Some(&apps), runtime_dir: runtime_dir_of_host, ..Setup::default() });
+    let (player, other) = (Client::paired(&host), Client::paired(&host));
+    let small =
+        ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "place=560,300,40,40"];
+    let alone = player.start_stream(8, &[&["--app", "terminal"], &small[..]].concat());
+    let desktop = other.stream(5, &small);
+    assert_colour(&alone.report(8), BLUE.1);
+    assert!(!desktop.colours.values().any(|seen| is_near(*seen, BLUE.1)), "{:?}", desktop.colours);
+    assert!(desktop.counter.read > 0, "the other sees the test picture: {desktop:#?}");
+}
+
+#[test]
+fn an_x11_program_is_shown() {
+    let _turn = turn();
+    let runtime_dir = tempfile::tempdir().expect("a folder");
+    let apps = format!(
+        "[[app]]\ntitle = \"x11\"\ncmd = \"xmessage -bg '#{}' -fg '#{0}' -buttons '' hello\"\n",
+        RED.0
+    );
+    let host = Host::with(&Setup {
+        apps: Some(&apps),
+        arguments: &["--source", "virtual"],
+        runtime_dir: Some(runtime_dir.path()),
+        ..Setup::default()
+    });
+    let look =
+        ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "corner=580,300,40,40"];
+    let report = Client::paired(&host).stream(8, &[&["--app", "x11"], &look[..]].concat());
+    assert_colour(&report, RED.1);
+}
+
+#[test]
+fn without_a_runtime_folder_the_client_is_told_why() {
+    let _turn = turn();
+    let host = Host::with(&Setup { arguments: &["--source", "virtual"], ..Setup::default() });
+    let refused = Client::paired(&host).run(&["stream", "--seconds", "2"]);
+    assert_eq!(refused["stage_failed"], "RTSP handshake: 500", "{refused}");
+    let line = host.wait_log("XDG_RUNTIME_DIR is not set", SOON);
+    assert!(!line.contains("ERROR"), "{line}");
+}
