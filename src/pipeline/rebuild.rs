@@ -4,6 +4,10 @@
 //! One rebuild is: a try every half second until a capture starts, and then its first frame. The first one waits as
 //! long, because what died takes others with it, and who is asked too early answers wrongly or not at all. It may take 40 s. A
 //! capture that is lost before it showed anything begins the next rebuild; a frame forgets all of them.
+//!
+//! A try is given up after three seconds: a portal that was asked at the wrong moment answers late or never, and the same
+//! question a moment later is answered at once. Each further try has twice as long, for a desktop that is slow, or asks a
+//! person.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,7 +21,8 @@ pub struct Limits {
     pub time: Duration,
     /// From the loss to the first try, and from the begin of one to the next.
     pub between: Duration,
-    /// For one try to start a capture.
+    /// For a try to start a capture: the first one, and any.
+    pub first_patience: Duration,
     pub patience: Duration,
 }
 
@@ -27,6 +32,7 @@ impl Default for Limits {
             rebuilds: 5,
             time: Duration::from_secs(40),
             between: Duration::from_millis(500),
+            first_patience: Duration::from_secs(3),
             patience: Duration::from_secs(15),
         }
     }
@@ -67,6 +73,8 @@ pub(super) struct Rebuilds {
     limits: Limits,
     state: State,
     in_a_row: u32,
+    /// Tries of this rebuild.
+    tries: u32,
     /// When the last try began.
     tried: Option<Instant>,
     /// What went wrong last.
@@ -76,7 +84,7 @@ pub(super) struct Rebuilds {
 impl Rebuilds {
     /// Of a source whose capture runs.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Shows, in_a_row: 0, tried: None, reason: String::new() }
+        Self { limits, state: State::Shows, in_a_row: 0, tries: 0, tried: None, reason: String::new() }
     }
 
     /// The capture is lost, whether it showed something or not.
@@ -87,6 +95,7 @@ impl Rebuilds {
             return;
         }
         self.in_a_row += 1;
+        self.tries = 0;
         self.state = State::Pauses { until: now + self.limits.between, deadline: now + self.limits.time };
     }
 
@@ -110,6 +119,12 @@ impl Rebuilds {
     pub fn handle_frame(&mut self) {
         self.in_a_row = 0;
         self.state = State::Shows;
+    }
+
+    /// How long the try that was asked for may take.
+    pub fn patience(&self) -> Duration {
+        let doubled = self.tries.saturating_sub(1).min(16);
+        (self.limits.first_patience * (1 << doubled)).min(self.limits.patience)
     }
 
     /// True while there is no picture of a capture that runs.
@@ -153,7 +168,7 @@ impl Rebuilds {
         if let State::Pauses { deadline, .. } = self.state {
             self.state = State::Tries { deadline };
         }
-        self.tried = Some(now);
+        (self.tried, self.tries) = (Some(now), self.tries + 1);
         Step::Try
     }
 
@@ -171,11 +186,28 @@ mod tests {
         rebuilds: 5,
         time: Duration::from_secs(40),
         between: Duration::from_millis(500),
+        first_patience: Duration::from_secs(3),
         patience: Duration::from_secs(15),
     };
 
     fn gives_up(step: Option<Step>) -> bool {
         matches!(step, Some(Step::GiveUp(_)))
+    }
+
+    #[test]
+    fn each_try_has_twice_as_long_as_the_one_before_and_a_new_rebuild_begins_anew() {
+        let (mut plan, mut now) = (Rebuilds::new(LIMITS), Instant::now());
+        for rebuild in 0..2 {
+            plan.handle_lost(now, "gone".into());
+            let mut seconds = Vec::new();
+            for _ in 0..4 {
+                now += LIMITS.between;
+                assert_eq!(plan.poll(now), Some(Step::Try), "{rebuild}");
+                seconds.push(plan.patience().as_secs());
+                plan.handle_refused(now, "no answer".into());
+            }
+            assert_eq!(seconds, [3, 6, 12, 15]);
+        }
     }
 
     #[test]

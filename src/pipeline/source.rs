@@ -160,8 +160,6 @@ struct Attempt {
 /// The task that owns the captures.
 struct Keeper {
     recipe: Recipe,
-    /// Longest that a try may take.
-    patience: Duration,
     frames: Frames,
     report: mpsc::UnboundedSender<(u64, CaptureEvent)>,
     events: mpsc::UnboundedReceiver<(u64, CaptureEvent)>,
@@ -184,7 +182,6 @@ impl Keeper {
         let (report, events) = mpsc::unbounded_channel();
         Self {
             recipe,
-            patience: limits.patience,
             frames: Frames::default(),
             report,
             events,
@@ -236,7 +233,7 @@ impl Keeper {
             Step::Try => {
                 self.close_running();
                 let (number, building) = self.build(self.recipe.clone());
-                let building = in_time(self.patience, building);
+                let building = in_time(self.plan.patience(), building);
                 self.attempt = Some(Attempt { number, building, shows: false, lost: None });
                 None
             }

@@ -13,6 +13,7 @@ const SOON: Limits = Limits {
     rebuilds: 3,
     time: Duration::from_millis(1500),
     between: Duration::from_millis(50),
+    first_patience: LIMIT,
     patience: LIMIT,
 };
 
