@@ -1,13 +1,14 @@
 //! What each player has running: started once, found again by whoever comes back, ended when its player quits.
 
-use super::{End, Shared};
+use super::table::Entry;
+use super::{End, Handle, Shared};
 use crate::desktop::apps::catalog::Catalog;
 use crate::desktop::apps::list::{App, Exit};
 use crate::desktop::apps::process::{self, Environment, Running};
 use crate::identity::Fingerprint;
 use crate::pipeline::description::Mode;
 use crate::pipeline::display::Display;
-use futures_util::future::join_all;
+use crate::protocol::rtsp::SessionId;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,6 +30,7 @@ struct Table {
 /// An app of a client.
 pub(super) struct Started {
     number: u64,
+    session: SessionId,
     app: u32,
     /// Nothing of a detached app.
     running: Option<Running>,
@@ -72,8 +74,9 @@ impl Apps {
 
     /// Ends everything that is not detached.
     pub async fn end_all(&self) {
-        let all: Vec<_> = self.table().by_client.drain().collect();
-        join_all(all.into_iter().map(|(_, started)| end(Some(started)))).await;
+        self.table().by_client.clear();
+        // Also those that somebody ends already, and may have no time to.
+        self.sweep().await;
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -85,11 +88,18 @@ impl Apps {
         self.table().by_client.remove(client)
     }
 
+    /// The same, if `session` started it.
+    pub(super) fn take_of(&self, client: &Fingerprint, session: SessionId) -> Option<Started> {
+        let mut table = self.table();
+        let is_its = table.by_client.get(client).is_some_and(|started| started.session == session);
+        if is_its { table.by_client.remove(client) } else { None }
+    }
+
     /// Starts `app` for `client` if it `is_wanted` still, and was not started since it was launched; its number and
     /// itself, unless it is on its own from now on.
     fn start(
         &self,
-        client: Fingerprint,
+        (session, client): (SessionId, Fingerprint),
         app: &App,
         environment: &Environment,
         is_wanted: impl FnOnce() -> bool,
@@ -108,7 +118,7 @@ impl Apps {
         } else {
             Some(Running::start(command, format!("{}{number}", self.host), environment)?)
         };
-        table.by_client.insert(client, Started { number, app: app.id, running: running.clone() });
+        table.by_client.insert(client, Started { number, session, app: app.id, running: running.clone() });
         Ok(running.map(|running| (number, running)))
     }
 
@@ -124,17 +134,23 @@ impl Shared {
     /// Runs the client's app unless it runs already. Called once there is something to see.
     pub(super) async fn run_app(
         self: &Arc<Self>,
-        client: Fingerprint,
+        (session, client): (SessionId, Fingerprint),
+        app: u32,
         environment: &Environment,
     ) -> anyhow::Result<()> {
-        let wanted = self.table().running_app(&client);
         let apps = &self.equipment.apps;
         // One that was taken from the list since plays on as it is.
-        let Some(app) = apps.find(wanted).await else { return Ok(()) };
-        let is_wanted = || self.table().running_app(&client) == app.id;
-        let Some((number, mut running)) = apps.start(client, &app, environment, is_wanted)? else {
-            return Ok(());
+        let Some(app) = apps.find(app).await else { return Ok(()) };
+        let is_wanted = || {
+            let table = self.table();
+            let is_over = |entry: &Entry<Handle>| entry.handle.stop.borrow().is_some();
+            table.running_app(&client) == app.id
+                && table.is_newest(session)
+                && table.get(session).is_some_and(|entry| !is_over(entry))
+                && !table.is_closing()
         };
+        let started = apps.start((session, client), &app, environment, is_wanted)?;
+        let Some((number, mut running)) = started else { return Ok(()) };
         tracing::info!("{} runs", app.title);
         let shared = self.clone();
         tokio::spawn(async move {
@@ -142,6 +158,8 @@ impl Shared {
             tracing::info!("{}: {how}", app.title);
             if app.exit == Exit::EndSession && shared.equipment.apps.forget(&client, number) {
                 shared.app_ended(&client, &app, &how);
+                // What it started and left behind.
+                running.end().await;
             }
         });
         Ok(())

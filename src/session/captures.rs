@@ -306,6 +306,13 @@ impl Now {
         if ended.is_cancelled() {
             bail!("another switch came");
         }
+        // Apps stay where they were shown.
+        let has_display = self.description.opens_display() || description.opens_display();
+        if has_display && !self.sessions.is_empty() {
+            bail!(
+                "players have displays of their own, with apps on them: this has to wait until they have left"
+            );
+        }
         let own = description.follows_client();
         let key = |session: &u64| own.then_some(*session);
         let missing: BTreeMap<_, _> = (self.sessions.iter())

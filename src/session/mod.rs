@@ -108,7 +108,8 @@ impl Sessions {
 
     /// Enters the session at once, so that of two launches of one client the later one stays, and answers when what the
     /// client had before is gone.
-    async fn start(&self, request: LaunchRequest, app: u32) -> Result<Launched, Refusal> {
+    async fn start(&self, mut request: LaunchRequest, app: u32) -> Result<Launched, Refusal> {
+        request.app = app;
         if let Some(reason) = self.mode_refusal(request.mode) {
             return Err(Refusal::new(400, reason));
         }

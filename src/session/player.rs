@@ -94,8 +94,8 @@ impl fmt::Display for End {
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
 const CONVERSATION_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest that a display takes until apps can be shown there; Xwayland is the slowest part of it.
-const DISPLAY_LIMIT: Duration = Duration::from_secs(20);
+/// Longest that a display takes until apps can be shown there, Xwayland and a source that has to be built again included.
+const DISPLAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// One session.
 pub(super) struct Player {
@@ -154,7 +154,8 @@ impl Player {
                 if let Some(code) = end.termination() {
                     stage.control.sender.terminate(code);
                 }
-                self.close_with_app(stage, &end).await;
+                let app = self.take_app(&stage, &end);
+                stage.close(app).await;
                 // Not waited for: the session is over without it.
                 tokio::task::spawn_blocking(memory::give_back);
                 end
@@ -199,7 +200,7 @@ impl Player {
                 Ok(stage)
             }
             Err(end) => {
-                stage.close().await;
+                stage.close(None).await;
                 Err(end)
             }
         }
@@ -235,39 +236,46 @@ impl Player {
 
     /// What the client launched, on what it looks at. A picture without it is better than none.
     fn run_app(&self, params: &StreamParams, view: &View) {
-        let (id, client, shared) = (self.id, self.launch.client, self.shared.clone());
+        let (id, LaunchRequest { client, app, .. }) = (self.id, self.launch.clone());
         let mut environment = apps::surroundings(mode_of(params));
-        let display = view.display();
+        let (shared, display) = (self.shared.clone(), view.display());
         tokio::spawn(async move {
             if let Some(mut display) = display {
                 match timeout(DISPLAY_LIMIT, display.wait_for(Option::is_some)).await {
                     Ok(Ok(display)) => environment.extend(display.iter().flat_map(apps::on)),
                     // The session is over.
                     Ok(Err(_)) => return,
-                    Err(_) => tracing::warn!(session = %id, "the display does not say where it is"),
+                    Err(_) => {
+                        tracing::warn!(session = %id, "no app: the display does not say where it is");
+                        return;
+                    }
                 }
             }
-            if let Err(error) = shared.run_app(client, &environment).await {
+            if let Err(error) = shared.run_app((id, client), app, &environment).await {
                 tracing::warn!(session = %id, "the app does not start: {error:#}");
             }
         });
     }
 
-    /// An app goes with the display that it is on.
-    async fn close_with_app(&self, stage: Stage, end: &End) {
-        let app = stage.view.display().and_then(|_| {
-            if *end != End::Replaced {
-                self.shared.table().clear_app(&self.launch.client);
+    /// What has to end with the session: an app that is on its display, or whose client may not even quit it any more.
+    fn take_app(&self, stage: &Stage, end: &End) -> Option<apps::Started> {
+        let (client, is_revoked) = (&self.launch.client, *end == End::Revoked);
+        if stage.view.display().is_none() && !is_revoked {
+            return None;
+        }
+        let apps = &self.shared.equipment.apps;
+        {
+            let mut table = self.shared.table();
+            if table.is_newest(self.id) {
+                table.clear_app(client);
             }
-            self.shared.equipment.apps.take(&self.launch.client)
-        });
-        tokio::join!(apps::end(app), stage.close());
+        }
+        if is_revoked { apps.take(client) } else { apps.take_of(client, self.id) }
     }
 
     /// Whether the client launched something that has a display of its own.
     async fn is_isolated(&self) -> bool {
-        let app = self.shared.table().running_app(&self.launch.client);
-        self.shared.equipment.apps.find(app).await.is_some_and(|app| app.isolated)
+        self.shared.equipment.apps.find(self.launch.app).await.is_some_and(|app| app.isolated)
     }
 
     async fn next_command(&self, inbox: &mut mpsc::Receiver<Command>) -> Result<Command, End> {
@@ -385,8 +393,8 @@ impl Player {
 }
 
 impl Stage {
-    /// Ends everything, the viewer before what it looks at.
-    async fn close(mut self) {
+    /// Ends everything, the viewer before what it looks at, and an app before the display that it is on.
+    async fn close(mut self, app: Option<apps::Started>) {
         let stats = self.video.stats();
         tracing::debug!(
             "pace: {}; encode: {:?}; packetize: {}; send: {}",
@@ -399,6 +407,7 @@ impl Stage {
         tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
         self.view.detach();
         tokio::join!(self.video.stop(), self.audio.stop());
+        apps::end(app).await;
         self.view.close().await;
         drop(self.control);
     }

@@ -92,6 +92,14 @@ impl<H> Table<H> {
         self.sessions.values().filter(move |entry| entry.client == *client)
     }
 
+    /// This session is there, and its client launched nothing after it.
+    pub fn is_newest(&self, id: SessionId) -> bool {
+        let newest = |client| self.sessions.iter().rev().find(|(_, entry)| entry.client == client);
+        self.sessions
+            .get(&id)
+            .is_some_and(|entry| newest(entry.client).is_some_and(|(newest, _)| *newest == id))
+    }
+
     /// Every session whose RTSP is sealed, newest first.
     pub fn sealed(&self) -> Vec<(SessionId, SessionKey)> {
         let sealed = self.sessions.iter().rev().filter(|(_, entry)| entry.sealed);
@@ -221,6 +229,18 @@ mod tests {
         table.insert(entry(ADA, true, [10, 0, 0, 1]));
         table.remove(first);
         assert_eq!(table.running_app(&ADA), 7);
+    }
+
+    #[test]
+    fn the_newest_session_of_a_client_is_its_last_launch() {
+        let mut table = Table::default();
+        let first = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        let other = table.insert(entry(BOB, true, [10, 0, 0, 1]));
+        assert!(table.is_newest(first) && table.is_newest(other));
+        let second = table.insert(entry(ADA, true, [10, 0, 0, 1]));
+        assert!(!table.is_newest(first) && table.is_newest(other) && table.is_newest(second));
+        table.remove(second);
+        assert!(table.is_newest(first) && !table.is_newest(second));
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn the_end_of_an_app_ends_its_session_unless_it_is_kept() {
     let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let gate = folder.path().join("gate").display().to_string();
-    let script = format!("until [ -e {gate} ]; do sleep 0.05; done; exit 3");
+    let script = format!("setsid sleep 7777 & until [ -e {gate} ]; do sleep 0.05; done; exit 3");
     let apps = app("game", &script, "") + &app("kept", &script, "exit = \"keep\"");
     let host = Host::with(&Setup { apps: Some(&apps), ..Setup::default() });
     let client = Client::paired(&host);
@@ -117,6 +117,7 @@ fn the_end_of_an_app_ends_its_session_unless_it_is_kept() {
     assert_eq!(stream.event("terminated", SOON)["code"], 0);
     until("nothing runs", SOON, || (running_app(&client) == "0").then_some(()));
     host.wait_log("ended: game: it ended with exit code 3", SOON);
+    nothing_left(&about(&client, "uniqueid"));
     let report = client.stream(2, &[&["--app", "kept"], &small[..]].concat());
     assert_eq!(report.terminated, None, "{report:#?}");
     host.wait_log("kept: it ended with exit code 3", SOON);
@@ -142,7 +143,7 @@ fn nothing_of_an_app_outlives_its_host_whatever_ends_it() {
     client.stream(1, &game);
     until("the app starts again", SOON, || (notes(folder.path(), "game").len() == 2).then_some(()));
     host.stop();
-    nothing_left(&identity);
+    assert_eq!(left(&identity), 0);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
     });
     let client = Client::paired(&host);
     let report = client.stream(
-        6,
+        10,
         &[
             "--app",
             "terminal",
@@ -90,9 +90,9 @@ fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
     let (player, other) = (Client::paired(&host), Client::paired(&host));
     let small =
         ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "place=560,300,40,40"];
-    let alone = player.start_stream(8, &[&["--app", "terminal"], &small[..]].concat());
-    let desktop = other.stream(5, &small);
-    assert_colour(&alone.report(8), BLUE.1);
+    let alone = player.start_stream(12, &[&["--app", "terminal"], &small[..]].concat());
+    let desktop = other.stream(8, &small);
+    assert_colour(&alone.report(12), BLUE.1);
     assert!(!desktop.colours.values().any(|seen| is_near(*seen, BLUE.1)), "{:?}", desktop.colours);
     assert!(desktop.counter.read > 0, "the other sees the test picture: {desktop:#?}");
 }
@@ -113,7 +113,7 @@ fn an_x11_program_is_shown() {
     });
     let look =
         ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "corner=580,300,40,40"];
-    let report = Client::paired(&host).stream(8, &[&["--app", "x11"], &look[..]].concat());
+    let report = Client::paired(&host).stream(12, &[&["--app", "x11"], &look[..]].concat());
     assert_colour(&report, RED.1);
 }
 

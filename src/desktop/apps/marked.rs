@@ -1,17 +1,31 @@
 //! Processes of an app, however far from it: they carry a variable in their environment, or descend from one that does.
 //! What leaves both its parents and its environment behind is not found.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Name of the variable.
 pub const VARIABLE: &str = "MOONPIPE_APP";
 
 /// A process that cannot be mistaken for a later one of the same number.
-pub struct Marked(OwnedFd);
+#[derive(Clone, Debug)]
+pub struct Marked(Arc<OwnedFd>);
 
 impl Marked {
+    /// A child that was not waited for, or any other process of which the number is known to be still its own.
+    pub fn hold(pid: u32) -> Option<Marked> {
+        let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        Some(Marked(Arc::new(pidfd_open(pid, PidfdFlags::empty()).ok()?)))
+    }
+
+    pub fn lives(&self) -> bool {
+        let mut ended = [PollFd::new(&*self.0, PollFlags::IN)];
+        !matches!(poll(&mut ended, Some(&Timespec::default())), Ok(1))
+    }
+
     /// One that is gone by now hears nothing.
     pub fn signal(&self, signal: Signal) {
         let _ = pidfd_send_signal(&self.0, signal);
@@ -24,17 +38,18 @@ struct Known {
     marked: bool,
 }
 
-/// Every process that lives and belongs to a mark of which this is true, but for this one and what it runs in.
-pub fn find(is_ours: impl Fn(&str) -> bool) -> Vec<Marked> {
+/// Every process that lives and belongs to a mark of which this is true, or descends from one of `roots`; but for this one
+/// and what it runs in.
+pub fn find(is_ours: impl Fn(&str) -> bool, roots: &BTreeSet<u32>) -> Vec<(u32, Marked)> {
     let known = read_all(&is_ours);
     let spared = ancestors(&known, std::process::id());
-    belonging(&known)
+    belonging(&known, roots)
         .difference(&spared)
         .filter_map(|pid| {
-            let held = pidfd_open(Pid::from_raw(i32::try_from(*pid).ok()?)?, PidfdFlags::empty()).ok()?;
+            let held = Marked::hold(*pid)?;
             // Still the one that was read, and not another that got its number.
             let again = read(*pid, &is_ours)?;
-            (again.marked == known[pid].marked && again.parent == known[pid].parent).then_some(Marked(held))
+            (again.marked == known[pid].marked && again.parent == known[pid].parent).then_some((*pid, held))
         })
         .collect()
 }
@@ -71,9 +86,10 @@ fn mark(environment: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok()
 }
 
-/// Those that are marked, and their descendants.
-fn belonging(known: &BTreeMap<u32, Known>) -> BTreeSet<u32> {
-    let mut found: BTreeSet<u32> = known.iter().filter(|(_, k)| k.marked).map(|(pid, _)| *pid).collect();
+/// Those that are marked or roots, and their descendants.
+fn belonging(known: &BTreeMap<u32, Known>, roots: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let is_one = |(pid, process): &(&u32, &Known)| process.marked || roots.contains(pid);
+    let mut found: BTreeSet<u32> = known.iter().filter(is_one).map(|(pid, _)| *pid).collect();
     loop {
         let more: Vec<u32> = known
             .iter()
@@ -124,9 +140,11 @@ mod tests {
             (13, process(11, false)),
             (20, process(1, false)),
         ]);
-        assert_eq!(belonging(&known), BTreeSet::from([10, 11, 12, 13]));
+        let none = BTreeSet::new();
+        assert_eq!(belonging(&known, &none), BTreeSet::from([10, 11, 12, 13]));
+        assert_eq!(belonging(&known, &BTreeSet::from([20])), BTreeSet::from([10, 11, 12, 13, 20]));
         let spared = ancestors(&known, 12);
-        let ended: Vec<u32> = belonging(&known).difference(&spared).copied().collect();
+        let ended: Vec<u32> = belonging(&known, &none).difference(&spared).copied().collect();
         assert_eq!(ended, [13]);
     }
 }

@@ -1,9 +1,10 @@
 //! A program of a player while it runs: started in a process group of its own, ended with all that it started.
 
 use super::list::Command;
-use super::marked::{self, VARIABLE};
+use super::marked::{self, Marked, VARIABLE};
 use anyhow::Context;
 use rustix::process::Signal;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub type Environment = Vec<(OsString, Option<OsString>)>;
 #[derive(Clone, Debug)]
 pub struct Running {
     mark: String,
+    leader: Option<(u32, Marked)>,
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -54,9 +56,11 @@ impl Running {
         if let Some(err) = child.stderr.take() {
             tokio::spawn(write_down(name, err));
         }
+        // Nobody has waited for it yet.
+        let leader = child.id().and_then(|pid| Some((pid, Marked::hold(pid)?)));
         let (tell, ended) = watch::channel(None);
         tokio::spawn(watch_over(child, mark.clone(), tell));
-        Ok(Self { mark, ended })
+        Ok(Self { mark, leader, ended })
     }
 
     /// Waits for the app to end by itself, and says how.
@@ -73,7 +77,7 @@ impl Running {
 
     /// Asks every process of it to end, and ends those that do not.
     pub async fn end(self) {
-        end_marked(move |mark| mark == self.mark).await;
+        end(move |mark| mark == self.mark, self.leader).await;
     }
 }
 
@@ -91,10 +95,25 @@ pub fn start_detached(command: &Command, environment: &Environment) -> anyhow::R
 
 /// Ends every process whose mark is one of these: what a host that was killed left behind.
 pub async fn end_marked(is_ours: impl Fn(&str) -> bool + Clone + Send + 'static) {
+    end(is_ours, None).await;
+}
+
+/// With the process that was started, whatever can be read of it.
+async fn end(is_ours: impl Fn(&str) -> bool + Clone + Send + 'static, leader: Option<(u32, Marked)>) {
+    let mut hunt = Hunt { held: leader.into_iter().collect(), told: BTreeSet::new() };
     for (signal, limit) in [(Signal::TERM, GRACE), (Signal::KILL, FORCE_LIMIT)] {
         let deadline = Instant::now() + limit;
-        // Forking goes on until it is seen, so all are told again.
-        while tell_all(signal, is_ours.clone()).await > 0 {
+        hunt.told.clear();
+        // One that was about to start another was seen as neither.
+        let mut empty = 0;
+        loop {
+            let is_ours = is_ours.clone();
+            let turn = tokio::task::spawn_blocking(move || hunt.turn(signal, is_ours));
+            hunt = turn.await.expect("looking for processes does not panic");
+            empty = if hunt.held.is_empty() { empty + 1 } else { 0 };
+            if empty == 2 {
+                return;
+            }
             if Instant::now() >= deadline {
                 break;
             }
@@ -103,14 +122,30 @@ pub async fn end_marked(is_ours: impl Fn(&str) -> bool + Clone + Send + 'static)
     }
 }
 
-/// How many there were.
-async fn tell_all(signal: Signal, is_ours: impl Fn(&str) -> bool + Send + 'static) -> usize {
-    let told = tokio::task::spawn_blocking(move || {
-        let all = marked::find(is_ours);
-        all.iter().for_each(|process| process.signal(signal));
-        all.len()
-    });
-    told.await.unwrap_or(0)
+/// Processes that are being ended.
+struct Hunt {
+    /// Those that were seen stay known, and with them their children, when they die or forget the mark.
+    held: BTreeMap<u32, Marked>,
+    /// Each hears a signal once: many programs take the second one for impatience, and save nothing.
+    told: BTreeSet<u32>,
+}
+
+impl Hunt {
+    fn turn(mut self, signal: Signal, is_ours: impl Fn(&str) -> bool) -> Hunt {
+        let roots = self.held.keys().copied().collect();
+        let found = marked::find(is_ours, &roots);
+        self.held.retain(|_, process| process.lives());
+        self.told.retain(|pid| self.held.contains_key(pid));
+        for (pid, process) in found {
+            self.held.entry(pid).or_insert(process);
+        }
+        for (pid, process) in &self.held {
+            if self.told.insert(*pid) {
+                process.signal(signal);
+            }
+        }
+        self
+    }
 }
 
 fn prepare(command: &Command, environment: &Environment) -> tokio::process::Command {
@@ -144,12 +179,13 @@ async fn watch_over(mut child: Child, mark: String, tell: watch::Sender<Option<S
 }
 
 async fn until_none_is_left(mark: &str) {
-    loop {
+    // Twice: one that is about to start another is seen as neither.
+    let mut empty = 0;
+    while empty < 2 {
         let mark = mark.to_owned();
-        let left = tokio::task::spawn_blocking(move || marked::find(|other| other == mark).len());
-        if left.await.unwrap_or(0) == 0 {
-            return;
-        }
+        let look = move || marked::find(|other| other == mark, &BTreeSet::new()).is_empty();
+        let is_empty = tokio::task::spawn_blocking(look).await.unwrap_or(true);
+        empty = if is_empty { empty + 1 } else { 0 };
         sleep(LOOK_FOR_LAUNCHED).await;
     }
 }
@@ -195,7 +231,7 @@ mod tests {
     }
 
     fn alive(mark: &str) -> usize {
-        marked::find(|other| other == mark).len()
+        marked::find(|other| other == mark, &BTreeSet::new()).len()
     }
 
     async fn until(is_so: impl Fn() -> bool) {
@@ -218,6 +254,27 @@ mod tests {
         assert_eq!(alive(&mark), 0);
         assert_eq!(alive(&format!("{mark}2")), 1);
         other.end().await;
+    }
+
+    #[tokio::test]
+    async fn each_process_is_asked_once_and_ended_when_it_does_not_listen() {
+        let folder = tempfile::tempdir().unwrap();
+        let heard = folder.path().join("heard");
+        // A child that forgot the mark, and outlives its parent.
+        let child = "env -i sh -c 'trap \"\" TERM; while :; do sleep 0.02; done' &";
+        let script = format!(
+            "{child} trap 'echo asked >> {}' TERM; touch {}/ready; while :; do sleep 0.02; done",
+            heard.display(),
+            folder.path().display()
+        );
+        let mark = mark("once");
+        let running = Running::start(&shell(&script), mark.clone(), &vec![]).unwrap();
+        until(|| folder.path().join("ready").exists()).await;
+        let (leader, held) = running.leader.clone().unwrap();
+        let all = marked::find(|other| other == mark, &BTreeSet::from([leader]));
+        running.end().await;
+        assert_eq!(std::fs::read_to_string(heard).unwrap(), "asked\n");
+        assert!(!held.lives() && all.iter().all(|(_, process)| !process.lives()));
     }
 
     #[tokio::test]
