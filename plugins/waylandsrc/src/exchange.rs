@@ -105,7 +105,8 @@ impl Exchange {
     pub fn start_generation(&self) -> u64 {
         let mut content = self.content();
         content.generation += 1;
-        content.picture = None;
+        // Who waits for one that is thrown away waits for one of the new mode.
+        content.wanted |= content.picture.take().is_some();
         content.generation
     }
 
@@ -159,6 +160,15 @@ mod tests {
         assert!(matches!(exchange.wait(AT_ONCE), Outcome::Nothing));
         exchange.give(picture(2, generation));
         assert!(matches!(exchange.wait(AT_ONCE), Outcome::Picture(picture) if picture.tick.number == 2));
+    }
+
+    #[test]
+    fn a_picture_that_a_new_mode_throws_away_is_still_owed() {
+        let exchange = Exchange::default();
+        exchange.want();
+        exchange.give(picture(0, 0));
+        exchange.start_generation();
+        assert!(exchange.is_wanted());
     }
 
     #[test]
