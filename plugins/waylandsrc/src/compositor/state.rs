@@ -180,7 +180,10 @@ impl State {
             let old = std::mem::replace(&mut self.mode, mode);
             self.schedule = Schedule::new(mode.rate, monotonic_now());
             self.announce_mode();
-            self.output.delete_mode(output_mode(old));
+            // Rates may differ by less than what clients are told of them.
+            if output_mode(old) != output_mode(mode) {
+                self.output.delete_mode(output_mode(old));
+            }
             layer_map_for_output(&self.output).arrange();
             self.configure_windows();
         }
