@@ -131,9 +131,9 @@ impl WaylandSrc {
     fn finish(&self, picture: Picture) -> gst::Buffer {
         let Picture { mut buffer, tick, drawn, .. } = picture;
         let obj = self.obj();
-        let running_now = obj.current_running_time();
+        let clocks = read_together(|| obj.current_running_time());
         let mut state = self.state();
-        let pts = running_now.map(|now| state.offset.running_time(tick.time, monotonic_now(), now));
+        let pts = clocks.0.map(|running_now| state.offset.running_time(tick.time, clocks.1, running_now));
         let interval = state.rate.map(|rate| clock_time(rate.interval()));
         drop(state);
         let every_tick = !self.settings().switches.only_damaged.load(Ordering::Relaxed);
@@ -150,6 +150,20 @@ impl WaylandSrc {
         query.set(true, clock_time(rate.interval()), gst::ClockTime::NONE);
         true
     }
+}
+
+/// What `other` shows, and the monotonic clock with it: of a few readings the one that took the least, since a thread that
+/// is put aside in between reads a difference that is none.
+fn read_together<T>(other: impl Fn() -> T) -> (T, Duration) {
+    const READINGS: usize = 4;
+    let read = |_| {
+        let before = monotonic_now();
+        let other = other();
+        let after = monotonic_now();
+        (after.saturating_sub(before), (other, after))
+    };
+    let readings = (0..READINGS).map(read);
+    readings.min_by_key(|(took, _)| *took).expect("there are some").1
 }
 
 /// What the time on a picture counts.
