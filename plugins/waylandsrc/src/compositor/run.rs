@@ -7,7 +7,7 @@ use super::{Command, Shared, monotonic_now};
 use crate::CAT;
 use smithay::reexports::calloop::channel::{Channel, Event};
 use smithay::reexports::calloop::generic::Generic;
-use smithay::reexports::calloop::{EventLoop, Interest, Mode, PostAction};
+use smithay::reexports::calloop::{EventLoop, Interest, LoopHandle, Mode, PostAction, RegistrationToken};
 use smithay::reexports::wayland_server::{Display, ListeningSocket};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +33,7 @@ pub fn run(
 ) {
     let exchange = Arc::clone(&shared);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let (mut events, mut state, display) = match prepare(listener, commands, shared) {
+        let (mut events, mut state, display, _doors) = match prepare(listener, commands, shared) {
             Ok(prepared) => prepared,
             Err(why) => {
                 _ = ready.send(Err(why));
@@ -81,11 +81,23 @@ fn let_xwayland_go(events: &mut EventLoop<'static, State>, state: &mut State) {
     }
 }
 
+/// How others reach the compositor. Whatever becomes of the rest, the socket goes, and who sends commands hears of the end.
+struct Doors {
+    events: LoopHandle<'static, State>,
+    sources: [RegistrationToken; 2],
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        self.sources.iter().for_each(|source| self.events.remove(*source));
+    }
+}
+
 fn prepare(
     listener: ListeningSocket,
     commands: Channel<Command>,
     shared: Arc<Shared>,
-) -> Result<(EventLoop<'static, State>, State, SharedDisplay), String> {
+) -> Result<(EventLoop<'static, State>, State, SharedDisplay, Doors), String> {
     let events = EventLoop::<State>::try_new().map_err(|error| error.to_string())?;
     let display = Display::<State>::new().map_err(|error| error.to_string())?;
     let handle = events.handle();
@@ -94,7 +106,7 @@ fn prepare(
         Event::Msg(command) => state.handle_command(command),
         Event::Closed => state.stopped = true,
     };
-    handle.insert_source(commands, told).map_err(|error| error.to_string())?;
+    let commands = handle.insert_source(commands, told).map_err(|error| error.to_string())?;
     let display: SharedDisplay = Rc::new(RefCell::new(display));
     let for_clients = Rc::clone(&display);
     let let_in = move |_, listener: &mut _, state: &mut State| {
@@ -111,6 +123,6 @@ fn prepare(
         Ok(PostAction::Continue)
     };
     let listening = Generic::new(listener, Interest::READ, Mode::Level);
-    handle.insert_source(listening, let_in).map_err(|error| error.to_string())?;
-    Ok((events, state, display))
+    let listener = handle.insert_source(listening, let_in).map_err(|error| error.to_string())?;
+    Ok((events, state, display, Doors { events: handle, sources: [commands, listener] }))
 }
