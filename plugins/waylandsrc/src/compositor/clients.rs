@@ -4,8 +4,11 @@ use super::{monotonic_now, state::State};
 use crate::CAT;
 use rustix::net::{Shutdown, shutdown};
 use smithay::reexports::calloop::{Interest, Mode, PostAction, generic::Generic};
+use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_popup::XdgPopup;
 use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
-use smithay::reexports::wayland_server::protocol::{wl_buffer::WlBuffer, wl_shm_pool::WlShmPool};
+use smithay::reexports::wayland_server::protocol::{
+    wl_buffer::WlBuffer, wl_shm_pool::WlShmPool, wl_subsurface::WlSubsurface,
+};
 use smithay::reexports::wayland_server::{self, Display, DisplayHandle, Resource};
 use smithay::wayland::compositor::CompositorClientState;
 use std::cell::RefCell;
@@ -26,6 +29,9 @@ const MOST: usize = 256;
 const MOST_SHARED: usize = 300;
 const COUNTED_EVERY: u32 = 32;
 
+/// Surfaces of one client upon others. The library goes through them by recursion.
+const MOST_NESTED: usize = 500;
+
 /// Objects of one client, looked at so often.
 const MOST_OBJECTS: usize = 50_000;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,18 +43,37 @@ pub struct Client {
     socket: Arc<UnixStream>,
     /// Requests to share memory since its objects were counted.
     uncounted: AtomicU32,
+    /// Surfaces that were put upon others since they were counted.
+    unnested: AtomicU32,
 }
 
 impl Client {
     /// Counts what it shares, every so often.
     pub fn shares_too_much(&self, display: &DisplayHandle, client: &wayland_server::Client) -> bool {
-        if self.uncounted.fetch_add(1, Ordering::Relaxed) < COUNTED_EVERY {
+        if !is_due(&self.uncounted) {
             return false;
         }
-        self.uncounted.store(0, Ordering::Relaxed);
         let shared = |name: &str| name == WlShmPool::interface().name || name == WlBuffer::interface().name;
         count_objects(display, client.id(), shared) > MOST_SHARED
     }
+
+    /// Counts surfaces upon others, every so often.
+    pub fn nests_too_much(&self, display: &DisplayHandle, client: &wayland_server::Client) -> bool {
+        if !is_due(&self.unnested) {
+            return false;
+        }
+        let nested =
+            |name: &str| name == WlSubsurface::interface().name || name == XdgPopup::interface().name;
+        count_objects(display, client.id(), nested) > MOST_NESTED
+    }
+}
+
+fn is_due(uncounted: &AtomicU32) -> bool {
+    let due = uncounted.fetch_add(1, Ordering::Relaxed) >= COUNTED_EVERY;
+    if due {
+        uncounted.store(0, Ordering::Relaxed);
+    }
+    due
 }
 
 fn count_objects(display: &DisplayHandle, client: ClientId, which: impl Fn(&str) -> bool) -> usize {
@@ -68,7 +93,7 @@ impl ClientData for Client {
     }
 }
 
-fn close(socket: &UnixStream) {
+pub fn close(socket: &UnixStream) {
     // One that is closed already is closed.
     _ = shutdown(socket, Shutdown::Both);
 }
@@ -83,6 +108,7 @@ pub struct Connections {
 struct Content {
     closed: bool,
     sockets: Vec<Arc<UnixStream>>,
+    own: Vec<Arc<UnixStream>>,
     /// Who is listened to, and since when.
     speaking: Option<(Arc<UnixStream>, Duration)>,
 }
@@ -107,7 +133,24 @@ impl Connections {
     pub fn close(&self) {
         let mut content = self.content();
         content.closed = true;
-        content.sockets.iter().for_each(|socket| close(socket));
+        content.sockets.iter().chain(&content.own).for_each(|socket| close(socket));
+    }
+
+    pub fn are_closed(&self) -> bool {
+        self.content().closed
+    }
+
+    /// One that no client made, which ends with theirs.
+    pub fn add_own(&self, socket: &Arc<UnixStream>) {
+        let mut content = self.content();
+        content.own.push(Arc::clone(socket));
+        if content.closed {
+            close(socket);
+        }
+    }
+
+    pub fn remove_own(&self, socket: Option<Arc<UnixStream>>) {
+        self.content().own.retain(|other| !socket.as_ref().is_some_and(|socket| Arc::ptr_eq(other, socket)));
     }
 
     fn add(&self, socket: &Arc<UnixStream>) -> bool {
@@ -143,6 +186,7 @@ pub fn admit(stream: UnixStream, state: &mut State, display: &SharedDisplay) -> 
         compositor: CompositorClientState::default(),
         socket: Arc::clone(&socket),
         uncounted: AtomicU32::new(0),
+        unnested: AtomicU32::new(0),
     });
     let client = state.display.insert_client(stream, data)?;
     let (id, display) = (client.id(), Rc::clone(display));

@@ -35,6 +35,10 @@ const NUMBERS: std::ops::Range<usize> = 1..1000;
 
 /// Commands that may wait; more of them than a player gives in a second.
 const WAITING: usize = 1024;
+const UNTIL_NEXT_TRY: Duration = Duration::from_millis(1);
+
+/// The library goes through the surfaces of a window by recursion, and clients say how deep.
+const STACK: usize = 16 << 20;
 
 /// How a picture lies in memory.
 #[derive(Clone, Debug)]
@@ -110,6 +114,7 @@ impl Compositor {
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(format!("wl {name}"))
+            .stack_size(STACK)
             .spawn(move || run::run(listener, receiver, theirs, on_x11, &ready))
             .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("No thread: {error}")))?;
         let compositor = Self { name, commands, shared, thread: Some(thread) };
@@ -133,7 +138,19 @@ impl Compositor {
     pub fn configure(&self, mode: Mode, layout: Layout) {
         let generation = self.exchange().start_generation();
         // Waits while the compositor has much to do: a mode must not get lost.
-        _ = self.commands.send(Command::Configure { mode, layout, generation });
+        self.send(Command::Configure { mode, layout, generation });
+    }
+
+    /// Waits until there is room, and for nobody who keeps the compositor from making it.
+    fn send(&self, mut command: Command) {
+        while let Err(TrySendError::Full(again)) = self.commands.try_send(command) {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                break;
+            }
+            command = again;
+            self.watch(monotonic_now());
+            std::thread::sleep(UNTIL_NEXT_TRY);
+        }
     }
 
     /// Whether the compositor had room for it.
@@ -175,7 +192,7 @@ impl Drop for Compositor {
     fn drop(&mut self) {
         // Who floods the compositor would keep it from reading the command.
         self.shared.connections.close();
-        _ = self.commands.send(Command::Stop);
+        self.send(Command::Stop);
         if let Some(thread) = self.thread.take() {
             _ = thread.join();
         }

@@ -59,6 +59,7 @@ impl XdgShellHandler for State {
     }
 
     fn new_popup(&mut self, surface: PopupSurface, positioner: PositionerState) {
+        self.bound_nesting(surface.wl_surface());
         self.place_popup(&surface, positioner);
         // Without a parent it belongs to a layer, which says so.
         _ = self.popups.track_popup(PopupKind::Xdg(surface));

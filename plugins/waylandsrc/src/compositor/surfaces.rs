@@ -5,6 +5,7 @@ use super::state::State;
 use crate::CAT;
 use smithay::backend::renderer::utils::on_commit_buffer_handler;
 use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
+use smithay::reexports::wayland_server::backend::DisconnectReason;
 use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
 use smithay::reexports::wayland_server::protocol::{
     wl_buffer::WlBuffer, wl_shm_pool::WlShmPool, wl_surface::WlSurface,
@@ -32,6 +33,10 @@ impl CompositorHandler for State {
                 &data.expect("every client was let in here or is Xwayland").compositor_state
             }
         }
+    }
+
+    fn new_subsurface(&mut self, surface: &WlSurface, _: &WlSurface) {
+        self.bound_nesting(surface);
     }
 
     fn commit(&mut self, surface: &WlSurface) {
@@ -80,6 +85,15 @@ impl State {
             layer.layer_surface().send_configure();
         }
         self.refocus();
+    }
+
+    /// Disconnects who puts too many surfaces upon others.
+    pub fn bound_nesting(&self, surface: &WlSurface) {
+        let Some(client) = surface.client() else { return };
+        if client.get_data::<Client>().is_some_and(|data| data.nests_too_much(&self.display, &client)) {
+            gst::warning!(CAT, "A client puts too many surfaces upon others and is disconnected");
+            self.display.backend_handle().kill_client(client.id(), DisconnectReason::ConnectionClosed);
+        }
     }
 
     /// A client went away, and its windows with it.

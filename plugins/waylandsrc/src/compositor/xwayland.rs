@@ -1,6 +1,6 @@
 //! X11 programs: Xwayland as a client, and the window manager that X11 needs.
 
-use super::clients::SharedDisplay;
+use super::clients::{self, SharedDisplay};
 use super::placement::{asked_size, place};
 use super::state::State;
 use super::windows::role;
@@ -9,6 +9,7 @@ use smithay::desktop::Window;
 use smithay::reexports::calloop::generic::Generic;
 use smithay::reexports::calloop::timer::{TimeoutAction, Timer};
 use smithay::reexports::calloop::{Interest, Mode, PostAction, RegistrationToken};
+use smithay::reexports::wayland_server::backend::DisconnectReason;
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{Client, Resource};
 use smithay::utils::{Logical, Rectangle, Size};
@@ -22,6 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A server that says nothing for so long never will.
@@ -32,7 +34,11 @@ pub type OnX11 = Box<dyn FnOnce(Result<u32, String>) + Send>;
 
 pub struct X11 {
     pub shell: XWaylandShellState,
+    /// Still asked for by surfaces when its connection has ended.
     wm: Option<X11Wm>,
+    gone: bool,
+    /// Of the window manager; its requests may wait for an answer that a client holds up.
+    connection: Option<Arc<UnixStream>>,
     on_ready: Option<OnX11>,
     pub server: Client,
     source: RegistrationToken,
@@ -44,7 +50,15 @@ impl State {
         match self.spawn_xwayland(display) {
             Ok((server, source)) => {
                 let shell = XWaylandShellState::new::<Self>(&self.display);
-                self.x11 = Some(X11 { shell, wm: None, on_ready: Some(on_ready), server, source });
+                self.x11 = Some(X11 {
+                    shell,
+                    wm: None,
+                    gone: false,
+                    connection: None,
+                    on_ready: Some(on_ready),
+                    server,
+                    source,
+                });
             }
             Err(error) => on_ready(Err(error)),
         }
@@ -92,25 +106,40 @@ impl State {
 
     fn manage(&mut self, socket: UnixStream, number: u32) {
         let Some(x11) = &mut self.x11 else { return };
-        let managed = X11Wm::start_wm(self.events.clone(), socket, x11.server.clone());
+        let managed = socket.try_clone().map_err(Into::into).and_then(|connection| {
+            let connection = Arc::new(connection);
+            self.shared.connections.add_own(&connection);
+            x11.connection = Some(connection);
+            X11Wm::start_wm(self.events.clone(), socket, x11.server.clone())
+        });
         match managed {
             Ok(wm) => {
                 x11.wm = Some(wm);
                 self.tell_x11(Ok(number));
             }
-            Err(error) => self.tell_x11(Err(format!("Xwayland takes no window manager: {error}"))),
+            Err(error) => {
+                // Its surfaces would ask for the window manager.
+                let server = x11.server.id();
+                self.display.backend_handle().kill_client(server, DisconnectReason::ConnectionClosed);
+                self.tell_x11(Err(format!("Xwayland takes no window manager: {error}")));
+            }
         }
     }
 
     fn tell_x11(&mut self, result: Result<u32, String>) {
-        if let Some(tell) = self.x11.as_mut().and_then(|x11| x11.on_ready.take()) {
+        let tell = self.x11.as_mut().and_then(|x11| x11.on_ready.take());
+        // At the end nobody asks any more.
+        if let Some(tell) = tell.filter(|_| !self.shared.connections.are_closed()) {
             tell(result);
         }
     }
 
     /// Ends Xwayland, and sees to it that its process is waited for.
     pub fn stop_xwayland(&mut self, display: &SharedDisplay) {
-        if let Some(X11 { server, source, .. }) = &self.x11 {
+        if let Some(X11 { server, source, connection, .. }) = &self.x11 {
+            if let Some(connection) = connection {
+                clients::close(connection);
+            }
             let id = server.id();
             self.events.remove(*source);
             // Who was removed is forgotten at the next dispatch; that of somebody who is gone does nothing else.
@@ -120,7 +149,7 @@ impl State {
 
     /// There is a connection to Xwayland. Its source holds the event loop, and with it everything, until that has ended.
     pub fn speaks_x11(&self) -> bool {
-        self.x11.as_ref().is_some_and(|x11| x11.wm.is_some())
+        self.x11.as_ref().is_some_and(|x11| x11.wm.is_some() && !x11.gone)
     }
 
     /// Where a window has to be, in its own size if that is left to it.
@@ -277,7 +306,7 @@ impl XwmHandler for State {
     fn move_request(&mut self, _: XwmId, _: X11Surface, _: u32) {}
 
     fn disconnected(&mut self, _: XwmId) {
-        if !self.stopped {
+        if !self.stopped && !self.shared.connections.are_closed() {
             gst::warning!(CAT, "Xwayland has ended");
         }
         self.windows.remove(|window| window.is_x11() || window.wl_surface().is_some_and(|s| !s.is_alive()));
@@ -285,7 +314,8 @@ impl XwmHandler for State {
         self.refocus();
         self.handle_change();
         if let Some(x11) = &mut self.x11 {
-            x11.wm = None;
+            x11.gone = true;
+            self.shared.connections.remove_own(x11.connection.take());
         }
     }
 }
