@@ -177,6 +177,24 @@ fn who_hoards_descriptors_is_cut_off_before_there_are_none() {
 }
 
 #[test]
+fn who_puts_surfaces_upon_each_other_without_end_is_cut_off() {
+    let neighbour = Neighbour::start();
+    let mut client = Client::connect(neighbour.show.connect());
+    let mut surfaces = vec![client.compositor.create_surface(&client.queue(), ())];
+    let end = eventually("the end of the connection", || {
+        for _ in 0..16 {
+            let queue = client.queue();
+            let surface = client.compositor.create_surface(&queue, ());
+            client.subcompositor.get_subsurface(&surface, surfaces.last().unwrap(), &queue, ());
+            surfaces.push(surface);
+        }
+        client.events.roundtrip(&mut client.heard).err()
+    });
+    assert!(surfaces.len() < 700, "{} surfaces, {end}", surfaces.len());
+    neighbour.lives();
+}
+
+#[test]
 fn a_client_that_dies_at_any_moment_is_forgotten() {
     let mut neighbour = Neighbour::start();
     for step in 0..12 {
