@@ -38,6 +38,7 @@ struct Content {
     /// Pictures of an older one are of no use.
     generation: u64,
     flushing: bool,
+    paused: bool,
     reconfigure: bool,
     failure: Option<String>,
 }
@@ -67,7 +68,8 @@ impl Exchange {
     /// Waits for what was wanted.
     pub fn wait(&self, at_most: Duration) -> Outcome {
         let quiet = |content: &mut Content| {
-            let usable = content.picture.as_ref().is_some_and(|p| p.generation == content.generation);
+            let current = content.picture.as_ref().is_some_and(|p| p.generation == content.generation);
+            let usable = current && !content.paused;
             !(content.flushing || content.reconfigure || content.failure.is_some() || usable)
         };
         let (mut content, _) = self.changed.wait_timeout_while(self.content(), at_most, quiet).unwrap();
@@ -80,6 +82,9 @@ impl Exchange {
         if std::mem::take(&mut content.reconfigure) {
             return Outcome::Reconfigure;
         }
+        if content.paused {
+            return Outcome::Nothing;
+        }
         let generation = content.generation;
         match content.picture.take() {
             Some(picture) if picture.generation == generation => Outcome::Picture(picture),
@@ -90,7 +95,7 @@ impl Exchange {
     /// Whether the streaming thread waits for a picture.
     pub fn is_wanted(&self) -> bool {
         let content = self.content();
-        content.wanted && !content.flushing
+        content.wanted && !content.flushing && !content.paused
     }
 
     pub fn give(&self, picture: Picture) {
@@ -112,6 +117,11 @@ impl Exchange {
 
     pub fn set_flushing(&self, flushing: bool) {
         self.change(|content| content.flushing = flushing);
+    }
+
+    /// In a pause nothing is drawn or taken; what was wanted before is still wanted after it.
+    pub fn set_paused(&self, paused: bool) {
+        self.change(|content| content.paused = paused);
     }
 
     pub fn ask_to_reconfigure(&self) {
@@ -169,6 +179,21 @@ mod tests {
         exchange.give(picture(0, 0));
         exchange.start_generation();
         assert!(exchange.is_wanted());
+    }
+
+    #[test]
+    fn in_a_pause_nothing_is_wanted_or_taken() {
+        let exchange = Exchange::default();
+        exchange.want();
+        exchange.set_paused(true);
+        assert!(!exchange.is_wanted());
+        exchange.set_paused(false);
+        assert!(exchange.is_wanted());
+        exchange.give(picture(3, 0));
+        exchange.set_paused(true);
+        assert!(matches!(exchange.wait(AT_ONCE), Outcome::Nothing));
+        exchange.set_paused(false);
+        assert!(matches!(exchange.wait(AT_ONCE), Outcome::Picture(picture) if picture.tick.number == 3));
     }
 
     #[test]

@@ -175,6 +175,14 @@ impl Compositor {
         self.exchange().set_flushing(flushing);
     }
 
+    /// In a pause nothing is drawn.
+    pub fn set_paused(&self, paused: bool) {
+        if !paused {
+            self.notify(Command::Resume);
+        }
+        self.exchange().set_paused(paused);
+    }
+
     fn notify(&self, command: Command) {
         // A full queue wakes it as well.
         if let Err(TrySendError::Disconnected(_)) = self.commands.try_send(command) {

@@ -62,6 +62,8 @@ struct State {
     /// What caps say until it is known how memory has to be.
     negotiated: Option<(Mode, gst_video::VideoFormat)>,
     offset: Offset,
+    /// When it last began to play. What was drawn before is shown then: time stands still in a pause.
+    resumed: Duration,
 }
 
 /// No lock is held while anything outside is called; never both.
@@ -133,7 +135,8 @@ impl WaylandSrc {
         let obj = self.obj();
         let clocks = read_together(|| obj.current_running_time());
         let mut state = self.state();
-        let pts = clocks.0.map(|running_now| state.offset.running_time(tick.time, clocks.1, running_now));
+        let shown_at = tick.time.max(state.resumed);
+        let pts = clocks.0.map(|running_now| state.offset.running_time(shown_at, clocks.1, running_now));
         let interval = state.rate.map(|rate| clock_time(rate.interval()));
         drop(state);
         let every_tick = !self.settings().switches.only_damaged.load(Ordering::Relaxed);
@@ -261,6 +264,25 @@ impl ElementImpl for WaylandSrc {
             )
         });
         Some(&METADATA)
+    }
+
+    /// The base class lets the streaming thread wait on in a pause.
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        let paused = match transition {
+            gst::StateChange::PlayingToPaused => Some(true),
+            gst::StateChange::PausedToPlaying => Some(false),
+            _ => None,
+        };
+        if let (Some(paused), Some(compositor)) = (paused, self.compositor()) {
+            if !paused {
+                self.state().resumed = monotonic_now();
+            }
+            compositor.set_paused(paused);
+        }
+        self.parent_change_state(transition)
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {

@@ -90,6 +90,34 @@ fn pictures_were_shown_on_the_monotonic_clock() {
     assert!(presented(&client).iter().all(|(nanos, ..)| (before..after).contains(nanos)));
 }
 
+#[test]
+fn time_stands_still_in_a_pause() {
+    use gst::prelude::*;
+    for properties in ["", "only-damaged=true"] {
+        let show = Show::start(properties, "video/x-raw,width=64,height=48");
+        let mut client = Client::connect(show.connect());
+        let window = client.full_window(0xff0000);
+        let mut before = show.picture_with("red", |shot| shot.is_all(0xff0000)).pts.expect("a time");
+        for color in [0x00ff00, 0x0000ff] {
+            show.pipeline.set_state(gst::State::Paused).unwrap();
+            client.paint(&window.surface, (64, 48), color);
+            client.roundtrip();
+            std::thread::sleep(Duration::from_millis(700));
+            while show.try_picture(Duration::ZERO).is_some() {}
+            show.pipeline.set_state(gst::State::Playing).unwrap();
+            loop {
+                let shot = show.picture();
+                let (pts, now) = (shot.pts.expect("a time"), show.pipeline.current_running_time().unwrap());
+                assert!(pts >= before && pts <= now, "{properties}: {pts} after {before}, at {now}");
+                before = pts;
+                if shot.is_all(color) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// A sink that keeps time holds each picture for the latency; the source has to keep the rate all the same.
 #[test]
 fn a_sink_that_keeps_time_gets_every_tick() {
