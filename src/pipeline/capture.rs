@@ -130,7 +130,11 @@ impl Capture {
         let reads_pipewire = recipe.reads_pipewire();
         let mut capture = Self::build(recipe, feed).await?;
         let started = match reads_pipewire {
-            true => capture.runner.start_within(LINK_LIMIT).await,
+            // Its elements may open slowly; what is linked is so at once.
+            true => match capture.runner.open().await {
+                Ok(()) => capture.runner.start_within(LINK_LIMIT).await,
+                failed => failed,
+            },
             false => capture.runner.start().await,
         };
         match started {

@@ -146,6 +146,12 @@ impl Runner {
         self.start_within(START_LIMIT).await
     }
 
+    /// Opens what it is made of.
+    pub async fn open(&self) -> anyhow::Result<()> {
+        self.order.started.store(true, Ordering::Release);
+        self.change(gst::State::Ready, START_LIMIT).await
+    }
+
     pub async fn start_within(&self, limit: Duration) -> anyhow::Result<()> {
         self.order.started.store(true, Ordering::Release);
         self.change(gst::State::Playing, limit).await

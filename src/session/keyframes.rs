@@ -40,12 +40,17 @@ impl fmt::Display for Reason {
     }
 }
 
+/// So many of the shortest round trip is the longest that is waited.
+const STRETCH: u32 = 3;
+
 /// Lets one request through per window.
 #[derive(Debug)]
 pub struct KeyFrames {
     /// The shortest window.
     interval: Duration,
     round_trip: Duration,
+    /// The shortest ever.
+    shortest: Duration,
     closed_since: Option<Instant>,
     /// The first reason since the last key frame.
     owed: Option<Reason>,
@@ -59,6 +64,7 @@ impl KeyFrames {
         Self {
             interval: 2 * frame_interval,
             round_trip: Duration::ZERO,
+            shortest: Duration::MAX,
             closed_since: None,
             owed: None,
             greets_until: None,
@@ -66,8 +72,12 @@ impl KeyFrames {
     }
 
     /// How long an answer of the client takes: a key frame that is under way is not sent again.
+    /// One that a standing network stretched says nothing of the next.
     pub fn handle_round_trip(&mut self, round_trip: Duration) {
-        self.round_trip = round_trip;
+        if !round_trip.is_zero() {
+            self.shortest = self.shortest.min(round_trip);
+        }
+        self.round_trip = round_trip.min(self.shortest.saturating_mul(STRETCH));
     }
 
     /// The client's control connection is up: its greeting is on the way right behind.
@@ -137,6 +147,8 @@ mod tests {
         assert_eq!(keys.deadline(), Some(begin + 5 * FRAME));
         keys.handle_round_trip(3 * FRAME);
         assert_eq!(keys.deadline(), Some(begin + 3 * FRAME));
+        keys.handle_round_trip(100 * FRAME);
+        assert_eq!(keys.deadline(), Some(begin + 9 * FRAME), "nothing was heard for a while");
     }
 
     /// Whether the first frame was asked for before or will be.

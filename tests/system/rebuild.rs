@@ -149,6 +149,9 @@ fn survive(desktop: &Desktop, host: &Host, client: &Client) -> Report {
     stream.report(90)
 }
 
+/// What a try that is not linked costs, in seconds.
+const PASSED_OVER: f64 = 4.5;
+
 /// WirePlumber dies and is started again, as often as there are delays.
 struct Restarts {
     report: Report,
@@ -168,8 +171,13 @@ impl Restarts {
         Restarts { report: stream.report(90), delays }
     }
 
+    /// A stream that comes while WirePlumber begins may be passed over; the host gives it up after four seconds and comes
+    /// again. Most are not.
     fn is_soon(&self) -> bool {
-        self.report.is_complete() && self.delays.iter().all(|(shows, sounds)| shows.max(*sounds) <= SOON)
+        let mut delays: Vec<f64> = self.delays.iter().flat_map(|(shows, sounds)| [*shows, *sounds]).collect();
+        delays.sort_by(f64::total_cmp);
+        let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
+        self.report.is_complete() && median <= SOON && longest <= SOON + PASSED_OVER
     }
 }
 

@@ -3,7 +3,8 @@
 use super::section::Section;
 use anyhow::{Context, bail};
 use gst::prelude::*;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Longest until the pad before a section is idle: what is behind it never keeps it waiting.
@@ -55,12 +56,20 @@ impl Place {
             linked
         };
         let (done, relinked) = mpsc::channel();
+        // Whoever comes first decides: the frame that passes, or the end of the patience.
+        let claimed = Arc::new(AtomicBool::new(false));
+        let claim = claimed.clone();
         let probe = self.feeder.add_probe(gst::PadProbeType::IDLE, move |_, _| {
-            let _ = done.send(relink());
+            if !claim.swap(true, Ordering::AcqRel) {
+                let _ = done.send(relink());
+            }
             gst::PadProbeReturn::Remove
         });
         match relinked.recv_timeout(SWITCH_LIMIT) {
             Ok(linked) => linked.context("it cannot be linked"),
+            Err(_) if claimed.swap(true, Ordering::AcqRel) => {
+                relinked.recv().context("no frame passes any more")?.context("it cannot be linked")
+            }
             Err(_) => {
                 probe.into_iter().for_each(|probe| self.feeder.remove_probe(probe));
                 bail!("no frame passed in {} s", SWITCH_LIMIT.as_secs());

@@ -142,6 +142,14 @@ impl Supervisor {
     fn succeed(&mut self, mut reason: String, mut delivered: bool) -> Result<(), String> {
         loop {
             let dead = self.succession.current();
+            // It was tried with whole frames only.
+            if !delivered && std::mem::replace(&mut self.charge.slices, 1) > 1 {
+                let change = format!("{} is opened again without slices ({reason})", self.name(dead));
+                match self.install(dead, Some(change)) {
+                    Ok(()) | Err(Without::Stopped) => return Ok(()),
+                    Err(Without::Dead(why)) => reason = why,
+                }
+            }
             let next = self.succession.handle_death(reason.clone(), delivered, Instant::now());
             let Some(next) = next else { return Err(self.obituary()) };
             let name = self.name(dead);

@@ -261,7 +261,8 @@ impl RateControl {
             // Nothing is left to try but parity.
             self.last_cut = None;
             self.acquitted = Some((now + ACQUITTAL, share));
-            return None;
+            return (share < HOPELESS && before > self.kbps && self.set(now, before))
+                .then_some(Move::Acquitted);
         }
         let through = self.kbps.min(view.sent_kbps) * (1.0 - share);
         self.blame(now, through.max(self.floor));

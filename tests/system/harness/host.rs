@@ -42,6 +42,7 @@ pub struct Host {
     pub log: Lines,
     pub ports: BTreeMap<String, u16>,
     ended: Option<ExitStatus>,
+    in_desktop: bool,
 }
 
 /// What a process holds, from /proc.
@@ -79,7 +80,15 @@ impl Host {
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         let stdout = Lines::collect(child.stdout.take().expect("piped"));
         let log = Lines::collect(child.stderr.take().expect("piped"));
-        let mut host = Host { child, folder, stdout, log, ports: BTreeMap::new(), ended: None };
+        let mut host = Host {
+            child,
+            folder,
+            stdout,
+            log,
+            ports: BTreeMap::new(),
+            ended: None,
+            in_desktop: setup.desktop.is_some(),
+        };
         let ready = host.stdout.wait_for(START, |line| line.strip_prefix("ready ").map(str::to_owned));
         host.ports = parse_ready(&ready.unwrap_or_else(|| panic!("the host is not ready within {START:?}")));
         assert_eq!(host.ports["http"], base, "the host listens where it was told to");
@@ -223,7 +232,7 @@ impl Host {
     }
 
     pub fn errors(&self) -> Vec<String> {
-        self.log.all().into_iter().filter(|line| is_error(line)).collect()
+        self.log.all().into_iter().filter(|line| is_error(line, self.in_desktop)).collect()
     }
 }
 
@@ -248,10 +257,11 @@ impl Drop for Host {
     }
 }
 
-fn is_error(line: &str) -> bool {
+/// `in_desktop`, a host reads from PipeWire.
+fn is_error(line: &str, in_desktop: bool) -> bool {
     let of_ours = line.split_whitespace().take(3).any(|word| word == "ERROR");
     // pipewiresrc takes a buffer apart that it reads, when its stream is disconnected at that moment; no picture comes of it.
-    let of_pipewiresrc = line.contains("gst_buffer_peek_memory: assertion 'idx <");
+    let of_pipewiresrc = in_desktop && line.contains("gst_buffer_peek_memory: assertion 'idx <");
     // GLib's assertions are bugs too, at whatever level they are told.
     of_ours
         || !of_pipewiresrc
