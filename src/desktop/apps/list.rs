@@ -159,11 +159,16 @@ fn command_of(cmd: &Spanned<String>, written: &Written, folder: &Path) -> Result
     })
 }
 
+/// Of the desktop, which every host had before there was a list: clients keep what they know of it.
+const DESKTOP_ID: u32 = 1;
+
 /// FNV-1a over the title, without the sign bit: clients hold ids as signed numbers, and 0 means none.
 fn id_of(title: &str) -> u32 {
-    let hash =
-        title.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    (hash & 0x7fff_ffff).max(1)
+    if title == DESKTOP {
+        return DESKTOP_ID;
+    }
+    let add = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    (title.bytes().fold(0x811c_9dc5, add) & 0x7fff_ffff).max(DESKTOP_ID + 1)
 }
 
 #[cfg(test)]
