@@ -177,10 +177,11 @@ impl Compositor {
 
     /// In a pause nothing is drawn.
     pub fn set_paused(&self, paused: bool) {
+        self.exchange().set_paused(paused);
         if !paused {
+            // After it: what wakes before would find that nothing is wanted, and sleep on.
             self.notify(Command::Resume);
         }
-        self.exchange().set_paused(paused);
     }
 
     fn notify(&self, command: Command) {
