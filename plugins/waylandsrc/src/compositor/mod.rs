@@ -107,7 +107,7 @@ impl Compositor {
         on_x11: Option<OnX11>,
     ) -> Result<Self, gst::ErrorMessage> {
         let listener = listen(socket)?;
-        let name = listener.socket_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = listener.socket_name().expect("it was bound by a name").to_string_lossy().into_owned();
         let (commands, receiver) = sync_channel(WAITING);
         let shared = Arc::new(Shared { switches, ..Shared::default() });
         let (ready, started) = mpsc::sync_channel(1);

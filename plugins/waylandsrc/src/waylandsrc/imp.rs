@@ -388,6 +388,10 @@ impl BaseSrcImpl for WaylandSrc {
         let Some(compositor) = self.compositor() else { return self.parent_event(event) };
         if let Some(inputs) = input::parse(event) {
             gst::trace!(CAT, imp = self, "{inputs:?}");
+            if inputs.is_empty() && event.type_() == gst::EventType::CustomUpstream {
+                gst::warning!(CAT, imp = self, "Input that is not understood: {:?}", event.structure());
+                return false;
+            }
             return inputs.into_iter().all(|input| compositor.input(input));
         }
         if event.type_() == gst::EventType::Reconfigure {
