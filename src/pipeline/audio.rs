@@ -111,7 +111,7 @@ impl AudioStream {
         }
         property::set_number(&sender, "fd", fd)?;
         property::set_number(&sender, "dscp", spec.sending.dscp)?;
-        let gate = Gate::before(&packetizer);
+        let gate = Gate::before(&packetizer, || {});
         let sound = OnceCell::new();
         Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate })
     }

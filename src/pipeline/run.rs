@@ -254,7 +254,7 @@ pub(super) fn into_channel<T: Send + 'static>(
 }
 
 /// Keeps everything back until a destination is known, so that the first packet that leaves is the first of a frame
-/// that can be decoded alone, and frame indices start with it.
+/// that can be decoded alone, and frame indices start with it. Tells of every such frame that leaves.
 #[derive(Clone, Default)]
 pub(super) struct Gate(Arc<AtomicU8>);
 
@@ -263,28 +263,35 @@ const AWAITS_KEY: u8 = 1;
 const OPEN: u8 = 2;
 
 impl Gate {
-    /// Puts the gate before `element`.
-    pub fn before(element: &gst::Element) -> Gate {
+    /// Puts the gate before `element`. `leaves` runs when a frame that can be decoded alone passes.
+    pub fn before(element: &gst::Element, leaves: impl Fn() + Send + Sync + 'static) -> Gate {
         let gate = Gate::default();
         let state = gate.0.clone();
-        let pad = element.static_pad("sink").expect("a packetizer has a sink pad");
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| match state.load(Ordering::Acquire) {
-            OPEN => gst::PadProbeReturn::Remove,
-            AWAITS_KEY
-                if info.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT)) =>
-            {
-                state.store(OPEN, Ordering::Release);
-                gst::PadProbeReturn::Remove
+        let pad = element.static_pad("sink").expect("it has a sink pad");
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let stands_alone =
+                info.buffer().is_some_and(|b| !b.flags().contains(gst::BufferFlags::DELTA_UNIT));
+            match (state.load(Ordering::Acquire), stands_alone) {
+                (OPEN, false) => gst::PadProbeReturn::Ok,
+                (OPEN | AWAITS_KEY, true) => {
+                    state.store(OPEN, Ordering::Release);
+                    leaves();
+                    gst::PadProbeReturn::Ok
+                }
+                // Not Drop: the binding has taken the buffer out already, and GStreamer would release nothing.
+                _ => gst::PadProbeReturn::Handled,
             }
-            // Not Drop: the binding has taken the buffer out already, and GStreamer would release nothing.
-            _ => gst::PadProbeReturn::Handled,
         });
         gate
     }
 
-    /// Opens with the next key frame. True if it was shut.
-    pub fn open(&self) -> bool {
-        self.0.compare_exchange(SHUT, AWAITS_KEY, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Opens with the next frame that can be decoded alone, if it is shut.
+    pub fn open(&self) {
+        let _ = self.0.compare_exchange(SHUT, AWAITS_KEY, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub fn is_shut(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SHUT
     }
 }
 
@@ -325,6 +332,7 @@ mod tests {
     use super::*;
     use std::io::{ErrorKind, Read};
     use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicU32;
     use std::sync::mpsc;
 
     fn runner(text: &str) -> Runner {
@@ -376,6 +384,37 @@ mod tests {
         outside.set_nonblocking(false).unwrap();
         outside.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         assert_eq!(outside.read(&mut [0]).unwrap(), 0, "it is closed when the pipeline is stopped");
+    }
+
+    /// What a key frame answers was asked for while it could still reach the client.
+    #[test]
+    fn only_what_leaves_the_gate_is_told() {
+        init().unwrap();
+        let told = Arc::new(AtomicU32::new(0));
+        let telling = told.clone();
+        let element = gst::ElementFactory::make("identity").build().unwrap();
+        let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_src_caps_str("video/x-h264");
+        let gate = Gate::before(&element, move || {
+            telling.fetch_add(1, Ordering::AcqRel);
+        });
+        let mut push = |flags| {
+            let mut frame = gst::Buffer::new();
+            frame.make_mut().set_flags(flags);
+            harness.push(frame).unwrap();
+            (harness.try_pull().is_some(), told.load(Ordering::Acquire))
+        };
+        let (key, delta) = (gst::BufferFlags::empty(), gst::BufferFlags::DELTA_UNIT);
+        assert!(gate.is_shut());
+        assert_eq!([push(key), push(delta)], [(false, 0); 2]);
+        gate.open();
+        assert!(!gate.is_shut());
+        assert_eq!(
+            [push(delta), push(key), push(delta), push(key)],
+            [(false, 0), (true, 1), (true, 1), (true, 2)]
+        );
+        gate.open();
+        assert_eq!(push(delta), (true, 2), "it stays open");
     }
 
     #[test]

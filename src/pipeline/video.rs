@@ -106,7 +106,6 @@ impl VideoStream {
         divert_key_requests(&packetizer, key_frame_needed);
         keep_format(&find("settled")?);
         warn_of_other_sizes(&source, spec.params.width, spec.params.height);
-        let gate = Gate::before(&packetizer);
         let place = Place {
             pipeline: runner.pipeline.clone(),
             feeder: find("paced")?.static_pad("src").expect("a filter has a source pad"),
@@ -125,6 +124,8 @@ impl VideoStream {
             Box::new(prepare),
             encoder_events,
         )?;
+        // Before any queue: what is on its way answers too.
+        let gate = Gate::before(&find("coded")?, encoder.key_answers());
         Ok(Self {
             runner,
             source,
@@ -165,16 +166,21 @@ impl VideoStream {
         Ok(())
     }
 
-    /// Sends to `peer` from now on, from `source` where the client used that address of ours. True for the first call,
-    /// which opens the stream: it begins with the next key frame. Later calls follow a client that moved.
-    pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) -> bool {
+    /// Sends to `peer` from now on, from `source` where the client used that address of ours. The first call opens the
+    /// stream: it begins with the next key frame. Later calls follow a client that moved.
+    pub fn set_destination(&self, peer: SocketAddr, source: Option<IpAddr>) {
         if let Err(error) = run::set_destination(&self.sender, peer, source) {
             tracing::warn!("the video goes nowhere: {error:#}");
         }
-        self.gate.open()
+        self.gate.open();
     }
 
-    /// Makes the next encoded frame a key frame with all headers.
+    /// Has no destination yet.
+    pub fn is_shut(&self) -> bool {
+        self.gate.is_shut()
+    }
+
+    /// Makes the next encoded frame a key frame with all headers, unless one leaves before.
     pub fn force_key_unit(&self) {
         self.encoder.force_key_unit();
     }

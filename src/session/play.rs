@@ -169,9 +169,12 @@ impl<'a> Play<'a> {
     fn handle_video_endpoint(&mut self, endpoint: Option<Endpoint>) {
         let Some(Endpoint { peer, local }) = endpoint else { return };
         tracing::debug!(session = %self.player.id, %peer, "video goes there");
-        if self.stage.video.set_destination(peer, local) {
+        if self.stage.video.is_shut() {
+            // Asked before it opens: an encoder's first frame that comes right then is answer enough.
             self.keys.handle_reason(Reason::FirstFrame);
+            self.ask_for_key_frame_if_due();
         }
+        self.stage.video.set_destination(peer, local);
     }
 
     fn handle_audio_endpoint(&self, endpoint: Option<Endpoint>) {

@@ -118,8 +118,9 @@ impl Session {
 
     /// The client is known from now on, and sees a key frame first.
     pub fn open(&self) {
-        assert!(self.stream.set_destination(self.client.local_addr().unwrap(), None), "the first time");
+        assert!(self.stream.is_shut(), "the first time");
         self.stream.force_key_unit();
+        self.stream.set_destination(self.client.local_addr().unwrap(), None);
     }
 
     /// Receives until a frame begins; every packet must follow the one before.

@@ -33,6 +33,11 @@ impl Wishes {
     pub fn ask_for_key(&self) {
         self.key.store(true, Ordering::Release);
     }
+
+    /// A key frame leaves: nobody needs another one for what was lost before it.
+    pub fn answer(&self) {
+        self.key.store(false, Ordering::Release);
+    }
 }
 
 /// One encoder, and what was wished of it so far.
@@ -104,9 +109,8 @@ impl Attendant {
     fn handle_frame(&self, element: &gst::Element, feeder: &gst::Pad) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.heed_bitrate(&mut state, element);
-        let asked = self.wishes.key.swap(false, Ordering::AcqRel);
-        // The first unit is a key frame anyway.
-        match asked && self.delivers.load(Ordering::Acquire) {
+        // The first unit is a key frame anyway, and answers if it leaves.
+        match self.delivers.load(Ordering::Acquire) && self.wishes.key.swap(false, Ordering::AcqRel) {
             true if self.description.obeys_key_requests => force_key_unit(element),
             true => state.renewal.owe_key(),
             false => {}

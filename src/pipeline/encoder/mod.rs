@@ -148,9 +148,15 @@ impl Encoder {
         let _ = self.orders.send(Order::Play);
     }
 
-    /// Makes the next encoded frame a key frame with all headers.
+    /// Makes the next encoded frame a key frame with all headers, unless one leaves before.
     pub fn force_key_unit(&self) {
         self.wishes.ask_for_key();
+    }
+
+    /// What to call when a key frame leaves.
+    pub fn key_answers(&self) -> impl Fn() + Send + Sync + use<> {
+        let wishes = Arc::clone(&self.wishes);
+        move || wishes.answer()
     }
 
     /// Changes the bitrate as far as the encoder goes there, before the next frame or when [`renewal`] finds it worth a

@@ -102,7 +102,11 @@ mod tests {
             }
             source.push_buffer(picture).unwrap();
             let unit = sink.try_pull_sample(gst::ClockTime::from_seconds(20)).expect("one in, one out");
-            !unit.buffer().unwrap().flags().contains(gst::BufferFlags::DELTA_UNIT)
+            let is_key = !unit.buffer().unwrap().flags().contains(gst::BufferFlags::DELTA_UNIT);
+            if is_key {
+                wishes.answer();
+            }
+            is_key
         };
         let keys = (0..20).filter(|number| is_key(*number)).collect();
         pipeline.set_state(gst::State::Null).unwrap();
