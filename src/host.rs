@@ -205,6 +205,7 @@ impl Sockets {
             send_video: descriptions.send_video,
             send_audio: descriptions.send_audio,
             send: settings.send.clone(),
+            linger: settings.linger,
             control: ControlServer::start(self.control)?,
             video_socket: self.video,
             audio_socket: self.audio,

@@ -10,7 +10,14 @@ pub(super) struct File {
     pub port: Option<Spanned<u16>>,
     pub source: Option<Spanned<String>>,
     pub audio: Option<Spanned<String>>,
+    pub displays: Displays,
     pub send: Send,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Displays {
+    pub linger: Option<Spanned<toml::Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,7 @@
 mod file;
 mod settings;
 
-pub use settings::{SendSettings, Settings};
+pub use settings::{Linger, SendSettings, Settings};
 
 use crate::protocol::ports::Ports;
 use std::path::{Path, PathBuf};
@@ -101,6 +101,7 @@ pub fn ports(base: u16) -> Result<Ports, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn refused(text: &str) -> String {
         parse(text, "config.toml").unwrap_err().to_string()
@@ -146,9 +147,24 @@ mod tests {
             ("[send]\nloss-percentage = 101.0\n", ["config.toml:2: ", "loss-percentage", "100"]),
             ("[send]\nloss-burst = 0\n", ["config.toml:2: ", "loss-burst", "1 "]),
             ("source = \"\"\n", ["config.toml:1: ", "source", "name"]),
+            ("[displays]\nlinger = -1\n", ["config.toml:2: ", "linger", "until released"]),
+            ("[displays]\nlinger = \"never\"\n", ["config.toml:2: ", "never", "86400"]),
         ] {
             let said = refused(text);
             assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_display_waits_for_some_time_or_none_or_any() {
+        for (text, linger) in [
+            ("0", Linger::Immediately),
+            ("3600", Linger::For(Duration::from_secs(3600))),
+            ("\"immediately\"", Linger::Immediately),
+            ("\"until released\"", Linger::UntilReleased),
+        ] {
+            let settings = parse(&format!("[displays]\nlinger = {text}\n"), "config.toml").unwrap();
+            assert_eq!(settings.linger, linger);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::file;
 use crate::protocol::ports::Ports;
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 use toml::Spanned;
 
 /// How this host is set up.
@@ -15,7 +16,17 @@ pub struct Settings {
     pub source: String,
     /// Name of an audio description.
     pub audio: String,
+    /// How long a display waits for a client that left.
+    pub linger: Linger,
     pub send: SendSettings,
+}
+
+/// How long a display waits for a client that left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linger {
+    Immediately,
+    For(Duration),
+    UntilReleased,
 }
 
 /// How video packets leave.
@@ -49,6 +60,7 @@ impl Default for Settings {
             ports: Ports::from_base(Ports::DEFAULT_BASE).expect("the default is in range"),
             source: "test".into(),
             audio: "test".into(),
+            linger: Linger::For(Duration::from_secs(10)),
             send: SendSettings::default(),
         }
     }
@@ -103,6 +115,7 @@ impl TryFrom<file::File> for Settings {
             },
             source: description("source", written.source, default.source)?,
             audio: description("audio", written.audio, default.audio)?,
+            linger: linger(written.displays.linger, default.linger)?,
             send: SendSettings::try_from(written.send)?,
         })
     }
@@ -159,6 +172,26 @@ where
     number.ok_or_else(|| Wrong {
         span: written.span(),
         reason: format!("{key} is {value}: allowed are {} to {}", range.start(), range.end()),
+    })
+}
+
+fn linger(written: Option<Spanned<toml::Value>>, default: Linger) -> Result<Linger, Wrong> {
+    let Some(written) = written else { return Ok(default) };
+    match written.get_ref() {
+        toml::Value::String(text) if text == "immediately" => return Ok(Linger::Immediately),
+        toml::Value::String(text) if text == "until released" => return Ok(Linger::UntilReleased),
+        toml::Value::Integer(0) => return Ok(Linger::Immediately),
+        toml::Value::Integer(seconds @ 1..=86_400) => {
+            return Ok(Linger::For(Duration::from_secs(seconds.unsigned_abs())));
+        }
+        _ => {}
+    }
+    Err(Wrong {
+        span: written.span(),
+        reason: format!(
+            "linger is {}: allowed are seconds from 0 to 86400, \"immediately\" and \"until released\"",
+            written.get_ref()
+        ),
     })
 }
 

@@ -8,6 +8,7 @@ use super::launch;
 use super::run::{self, Runner, StreamEvent};
 use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
+use crate::protocol::params::Fps;
 use anyhow::{Context, bail};
 use gst::prelude::*;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -152,6 +153,26 @@ impl Capture {
     /// Something else than its frames says when it is gone: one that shows nothing new is still.
     pub fn tells_loss(&self) -> bool {
         !self.watching.is_empty()
+    }
+
+    /// Caps filters that ask for pictures of `before` ask for those of `after`.
+    pub fn resize(&self, before: Mode, after: Mode) {
+        let fraction = |fps: Fps| gst::Fraction::new(fps.num as i32, fps.den as i32);
+        let filters = self.runner.pipeline.iterate_all_by_element_factory_name("capsfilter");
+        for filter in filters.into_iter().flatten() {
+            let mut caps = filter.property::<gst::Caps>("caps");
+            for structure in caps.make_mut().iter_mut() {
+                let is = |name, length: u32| structure.get(name) == Ok(length as i32);
+                if is("width", before.width) && is("height", before.height) {
+                    structure.set("width", after.width as i32);
+                    structure.set("height", after.height as i32);
+                    if structure.get("framerate") == Ok(fraction(before.fps)) {
+                        structure.set("framerate", fraction(after.fps));
+                    }
+                }
+            }
+            filter.set_property("caps", caps);
+        }
     }
 
     /// Stops the pipeline, waits for its threads, and ends the portal session.

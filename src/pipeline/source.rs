@@ -2,6 +2,7 @@
 //! budget for that is spent ([`super::rebuild`]), the source is over.
 
 use super::capture::{Capture, CaptureEvent, Feed, Recipe};
+use super::description::Mode;
 use super::display::Display;
 use super::frames::{Attached, Frames};
 use super::rebuild::{Limits, Rebuilds, Step};
@@ -34,6 +35,7 @@ pub struct Source {
     health: watch::Receiver<Health>,
     display: watch::Receiver<Option<Display>>,
     looking: Arc<watch::Sender<usize>>,
+    resizes: mpsc::UnboundedSender<Resize>,
     /// Cancelled by the first frame.
     shown: CancellationToken,
     stop: CancellationToken,
@@ -75,6 +77,7 @@ impl Source {
             health: keeper.health.subscribe(),
             display: keeper.display.subscribe(),
             looking: keeper.looking.clone(),
+            resizes: keeper.ask_to_resize.clone(),
             shown: keeper.shown.clone(),
             stop: stop.clone(),
             gone: gone.clone(),
@@ -106,6 +109,12 @@ impl Source {
     /// Says that somebody looks, until the answer is dropped.
     pub fn look(&self) -> Looking {
         look(&self.looking)
+    }
+
+    /// Shows what it shows in another mode from now on: what is like `before` in its caps filters becomes as in `recipe`.
+    pub fn resize(&self, recipe: impl Into<Recipe>, before: Mode, after: Mode) {
+        // A source that is over has nothing to show.
+        let _ = self.resizes.send(Resize { recipe: recipe.into(), before, after });
     }
 
     pub fn health(&self) -> watch::Receiver<Health> {
@@ -155,10 +164,21 @@ struct Attempt {
     /// What it reported while it started.
     shows: bool,
     lost: Option<String>,
+    /// What it was built for, and what it is to be.
+    resized: Option<(Mode, Mode)>,
+}
+
+/// Another mode.
+struct Resize {
+    recipe: Recipe,
+    before: Mode,
+    after: Mode,
 }
 
 /// The task that owns the captures.
 struct Keeper {
+    ask_to_resize: mpsc::UnboundedSender<Resize>,
+    resizes: mpsc::UnboundedReceiver<Resize>,
     recipe: Recipe,
     frames: Frames,
     report: mpsc::UnboundedSender<(u64, CaptureEvent)>,
@@ -180,7 +200,10 @@ struct Keeper {
 impl Keeper {
     fn new(recipe: Recipe, limits: Limits) -> Self {
         let (report, events) = mpsc::unbounded_channel();
+        let (ask_to_resize, resizes) = mpsc::unbounded_channel();
         Self {
+            ask_to_resize,
+            resizes,
             recipe,
             frames: Frames::default(),
             report,
@@ -219,6 +242,7 @@ impl Keeper {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok(()) = looking.changed() => {}
+                Some(resize) = self.resizes.recv() => self.handle_resize(resize),
                 Some((number, event)) = self.events.recv() => self.handle_event(number, event),
                 result = built(&mut self.attempt) => self.handle_built(result),
                 () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => {}
@@ -234,7 +258,7 @@ impl Keeper {
                 self.close_running();
                 let (number, building) = self.build(self.recipe.clone());
                 let building = in_time(self.plan.patience(), building);
-                self.attempt = Some(Attempt { number, building, shows: false, lost: None });
+                self.attempt = Some(Attempt { number, building, shows: false, lost: None, resized: None });
                 None
             }
             Step::GiveUp(reason) => Some(reason),
@@ -266,9 +290,12 @@ impl Keeper {
 
     /// The building of the attempt came to an end.
     fn handle_built(&mut self, result: anyhow::Result<Capture>) {
-        let Some(Attempt { number, shows, lost, .. }) = self.attempt.take() else { return };
+        let Some(Attempt { number, shows, lost, resized, .. }) = self.attempt.take() else { return };
         match result {
             Ok(capture) => {
+                if let Some((before, after)) = resized {
+                    capture.resize(before, after);
+                }
                 self.plan.handle_started(capture.tells_loss());
                 self.running = Some((number, capture));
                 if shows {
@@ -282,6 +309,17 @@ impl Keeper {
                 tracing::debug!("not yet: {error:#}");
                 self.plan.handle_refused(Instant::now(), format!("{error:#}"));
             }
+        }
+    }
+
+    fn handle_resize(&mut self, Resize { recipe, before, after }: Resize) {
+        self.recipe = recipe;
+        if let Some((_, capture)) = &self.running {
+            capture.resize(before, after);
+        }
+        if let Some(attempt) = &mut self.attempt {
+            let (built_for, _) = attempt.resized.unwrap_or((before, after));
+            attempt.resized = Some((built_for, after));
         }
     }
 

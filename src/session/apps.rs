@@ -95,6 +95,13 @@ impl Apps {
         if is_its { table.by_client.remove(client) } else { None }
     }
 
+    /// What runs of `client` is `session`'s from now on.
+    pub(super) fn hand_over(&self, client: &Fingerprint, session: SessionId) {
+        if let Some(started) = self.table().by_client.get_mut(client) {
+            started.session = session;
+        }
+    }
+
     /// Starts `app` for `client` if it `is_wanted` still, and was not started since it was launched; its number and
     /// itself, unless it is on its own from now on.
     fn start(
@@ -158,6 +165,7 @@ impl Shared {
             tracing::info!("{}: {how}", app.title);
             if app.exit == Exit::EndSession && shared.equipment.apps.forget(&client, number) {
                 shared.app_ended(&client, &app, &how);
+                shared.release_display(&client, &format!("{}: {how}", app.title));
                 // What it started and left behind.
                 running.end().await;
             }

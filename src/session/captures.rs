@@ -7,7 +7,7 @@
 //! them shows something all sessions are moved to them, in one step, and what they looked at before is closed. If one
 //! does not, nobody has noticed anything.
 
-use super::view::{Look, View};
+use super::view::{Look, View, Waiting};
 use crate::pipeline::capture::CaptureSpec;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::library;
@@ -109,6 +109,20 @@ impl Captures {
         let description = library::named(&self.library, ISOLATED, "source")?;
         let source = self.start(&description, mode).await?;
         Ok(View::alone(Look::new(&description, source)))
+    }
+
+    /// Looks again at a display that its session left, with `mode` from now on.
+    pub(super) fn return_to(&self, waiting: Waiting, mode: Mode) -> View {
+        let Waiting { description, source, mode: before, entered, .. } = waiting;
+        if mode != before {
+            source.resize(self.spec(&description, mode), before, mode);
+        }
+        let look = Look::new(&description, source);
+        let entered = if entered { self.now().enter(&look, mode) } else { None };
+        match entered {
+            Some((id, moves)) => View::new(look, moves, Entered { now: self.now.clone(), id }),
+            None => View::alone(look),
+        }
     }
 
     /// Why there is no such display.
@@ -242,14 +256,16 @@ impl Captures {
         tokio::select! {
             biased;
             () = over => Ok(()),
-            shown = look.source.shows() => shown.map_err(|reason| anyhow!("capture {}: {reason}", look.name)),
+            shown = look.source.shows() => shown.map_err(|reason| anyhow!("capture {}: {reason}", look.name())),
         }
     }
 
     async fn start(&self, description: &CaptureDescription, mode: Mode) -> anyhow::Result<Arc<Source>> {
-        let (description, state_dir) = (description.clone(), self.state_dir.clone());
-        let spec = CaptureSpec { description, mode, state_dir };
-        Ok(Arc::new(Source::start(spec, Limits::default()).await?))
+        Ok(Arc::new(Source::start(self.spec(description, mode), Limits::default()).await?))
+    }
+
+    fn spec(&self, description: &CaptureDescription, mode: Mode) -> CaptureSpec {
+        CaptureSpec { description: description.clone(), mode, state_dir: self.state_dir.clone() }
     }
 
     fn given_up(&self) -> anyhow::Error {
@@ -284,10 +300,12 @@ impl Now {
     /// Enters a session that looks at this; not if something else is on.
     fn enter(&mut self, look: &Look, mode: Mode) -> Option<(u64, mpsc::UnboundedReceiver<Look>)> {
         let another = |shared: &Arc<Source>| !Arc::ptr_eq(shared, &look.source);
-        if self.description.name() != look.name || (!look.own && self.shared.as_ref().is_some_and(another)) {
+        if self.description.name() != look.name()
+            || (!look.is_own() && self.shared.as_ref().is_some_and(another))
+        {
             return None;
         }
-        if !look.own {
+        if !look.is_own() {
             self.shared = Some(look.source.clone());
         }
         let (moves, moved) = mpsc::unbounded_channel();

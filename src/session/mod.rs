@@ -5,7 +5,10 @@ mod adaptation;
 mod apps;
 pub mod budget;
 mod captures;
+mod displays;
+mod end;
 mod journal;
+mod keep;
 mod keyframes;
 pub mod longterm;
 mod play;
@@ -17,7 +20,7 @@ mod view;
 pub use apps::Apps;
 pub use captures::Captures;
 
-use crate::config::SendSettings;
+use crate::config::{Linger, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
@@ -32,9 +35,11 @@ use crate::servers::media::MediaSocket;
 use crate::servers::nvhttp::{App, LaunchRequest, Launched, PlayerSessions, Refusal};
 use crate::servers::rtsp::{BoxFuture, RtspSessions};
 use crate::servers::status::SessionStatus;
+use end::End;
 use futures_util::future::join_all;
 use journal::Journal;
-use player::{Command, End, Player};
+use keep::Keep;
+use player::{Command, Player};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -53,6 +58,7 @@ pub struct Equipment {
     pub send_video: SendDescription,
     pub send_audio: SendDescription,
     pub send: SendSettings,
+    pub linger: Linger,
     pub control: ControlServer,
     pub video_socket: Arc<MediaSocket>,
     pub audio_socket: Arc<MediaSocket>,
@@ -68,6 +74,7 @@ struct Shared {
     equipment: Equipment,
     table: Mutex<Table<Handle>>,
     journal: Journal,
+    keep: Keep,
 }
 
 /// How to reach the task of one session.
@@ -85,7 +92,9 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Sessions {
     pub fn new(equipment: Equipment) -> Self {
-        Self { shared: Arc::new(Shared { equipment, table: Mutex::default(), journal: Journal::default() }) }
+        let keep = Keep::new(equipment.linger);
+        let shared = Shared { equipment, table: Mutex::default(), journal: Journal::default(), keep };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Tells every client that the host ends, and waits until their sessions and the shared capture are gone.
@@ -97,6 +106,9 @@ impl Sessions {
         };
         release(all, End::HostEnds).await;
         self.shared.equipment.apps.end_all().await;
+        if tokio::time::timeout(RELEASE_LIMIT, self.shared.end_displays()).await.is_err() {
+            tracing::warn!("a display does not end within {} s", RELEASE_LIMIT.as_secs());
+        }
         if tokio::time::timeout(RELEASE_LIMIT, self.shared.equipment.captures.close()).await.is_err() {
             tracing::warn!("the capture does not end within {} s", RELEASE_LIMIT.as_secs());
         }
@@ -155,6 +167,9 @@ impl Sessions {
             gone.cancel();
         });
         release(before, End::Replaced).await;
+        if let Some(removed) = self.shared.release_other_display(&client, app) {
+            let _ = removed.await;
+        }
         self.shared.equipment.apps.end_other(&client, app).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
     }
@@ -200,7 +215,13 @@ impl Shared {
     }
 
     fn mark_played(&self, id: SessionId) {
-        self.table().mark_played(id);
+        let mut table = self.table();
+        table.mark_played(id);
+        let client = table.get(id).map(|entry| entry.client);
+        drop(table);
+        if let Some(client) = client {
+            self.mark_display_played(&client, id);
+        }
     }
 }
 
@@ -283,7 +304,14 @@ impl PlayerSessions for Sessions {
                 tracing::info!(session, "{}", End::Quit);
             }
             // It goes on ending when that takes longer.
-            let ending = tokio::spawn(async move { shared.equipment.apps.end(&client).await });
+            let display = shared.release_display(&client, "its client quit");
+            let app = shared.equipment.apps.take(&client);
+            let ending = tokio::spawn(async move {
+                apps::end(app).await;
+                if let Some(display) = display {
+                    let _ = display.await;
+                }
+            });
             if tokio::time::timeout(RELEASE_LIMIT, ending).await.is_err() {
                 tracing::info!(
                     "an app does not end within {} s and is ended by force",

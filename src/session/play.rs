@@ -1,9 +1,10 @@
 //! Serving a client while its streams run: everything that happens to a session passes through one loop.
 
 use super::adaptation::Adapter;
+use super::end::End;
 use super::keyframes::{KeyFrames, Reason};
 use super::longterm::LongTerm;
-use super::player::{Command, End, Player, Stage, refuse};
+use super::player::{Command, Player, Stage, refuse};
 use super::silence::Silence;
 use super::view::Look;
 use crate::pipeline::StreamEvent;
@@ -237,8 +238,8 @@ impl<'a> Play<'a> {
 
     /// The owner shows something else.
     fn handle_switch(&mut self, look: Look) {
-        tracing::info!(session = %self.player.id, "another source shows: {}", look.name);
-        self.player.page.write(|status| status.source.clone_from(&look.name));
+        tracing::info!(session = %self.player.id, "another source shows: {}", look.name());
+        self.player.page.write(|status| look.name().clone_into(&mut status.source));
         self.stage.view.follow(look);
         self.keys.handle_reason(Reason::Rebuilt);
     }

@@ -1,7 +1,9 @@
 //! One session from launch to end: the task that owns its streams and its connection.
 
 use super::adaptation::Adapter;
+use super::end::End;
 use super::journal::Page;
+use super::keep::Purpose;
 use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
@@ -13,13 +15,11 @@ use crate::pipeline::description::{EncodeDescription, Mode};
 use crate::pipeline::limits;
 use crate::pipeline::stages;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
-use crate::protocol::control::termination;
 use crate::protocol::params::StreamParams;
 use crate::protocol::rtsp::{RtspRefusal, SessionId};
 use crate::servers::control::ControlPeer;
 use crate::servers::media::Expected;
 use crate::servers::nvhttp::LaunchRequest;
-use std::fmt;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,62 +33,6 @@ type Answer = oneshot::Sender<Result<(), RtspRefusal>>;
 pub(super) enum Command {
     Announce(Box<StreamParams>, Answer),
     Play(Answer),
-}
-
-/// Why a session ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The client quit the app.
-    Quit,
-    /// The same client launches again.
-    Replaced,
-    HostEnds,
-    /// The client may not play any more.
-    Revoked,
-    /// The client closed its connection; it may resume.
-    ClientLeft,
-    /// Nothing was heard of the client for too long; it may resume.
-    Silent,
-    /// The client launched and never came to play.
-    NeverPlayed,
-    /// The app ended by itself, in this way.
-    AppEnded(String),
-    /// A stream cannot go on.
-    Failed(String),
-}
-
-impl End {
-    /// What to tell the client; nothing to one that is not there.
-    fn termination(&self) -> Option<u32> {
-        match self {
-            Self::Quit | Self::Replaced | Self::HostEnds | Self::Revoked | Self::AppEnded(_) => {
-                Some(termination::GRACEFUL)
-            }
-            Self::Failed(_) => Some(termination::FRAME_CONVERSION),
-            Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
-        }
-    }
-
-    /// The client can go on where it was.
-    fn may_resume(&self) -> bool {
-        matches!(self, Self::ClientLeft | Self::Silent)
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Quit => "the client quit the app",
-            Self::Replaced => "the client launched again",
-            Self::HostEnds => "the host ends",
-            Self::Revoked => "the client may not play any more",
-            Self::ClientLeft => "the client left, and may resume",
-            Self::Silent => "nothing was heard of the client, and it may resume",
-            Self::NeverPlayed => "the client launched and never came to play",
-            Self::AppEnded(how) => how,
-            Self::Failed(reason) => reason,
-        })
-    }
 }
 
 /// Longest between launch and ANNOUNCE, and between ANNOUNCE and PLAY: a client asks one after the other.
@@ -115,6 +59,7 @@ pub(super) struct Stage {
     pub video: VideoStream,
     pub audio: AudioStream,
     pub view: View,
+    mode: Mode,
     pub control: ControlPeer,
     pub frame_interval: Duration,
     /// None where parity and bitrate stay as they are.
@@ -154,13 +99,15 @@ impl Player {
                 if let Some(code) = end.termination() {
                     stage.control.sender.terminate(code);
                 }
-                let app = self.take_app(&stage, &end);
-                stage.close(app).await;
+                self.leave(stage, &end).await;
                 // Not waited for: the session is over without it.
                 tokio::task::spawn_blocking(memory::give_back);
                 end
             }
-            Err(end) => end,
+            Err(end) => {
+                self.give_up_display().await;
+                end
+            }
         };
         match &end {
             End::Failed(_) => tracing::warn!(session = %self.id, "ended: {end}"),
@@ -200,7 +147,7 @@ impl Player {
                 Ok(stage)
             }
             Err(end) => {
-                stage.close(None).await;
+                self.leave(stage, &end).await;
                 Err(end)
             }
         }
@@ -257,10 +204,26 @@ impl Player {
         });
     }
 
+    /// Ends everything, but a display that waits for its client.
+    async fn leave(&self, stage: Stage, end: &End) {
+        let mode = stage.mode;
+        let mut view = Some(stage.close().await);
+        if view.as_ref().is_some_and(|view| view.display().is_some()) {
+            // Whoever wants its end says so before asking for its display.
+            let how = || self.stop.borrow().as_ref().unwrap_or(end).leaving();
+            view = view.and_then(|view| self.shared.keep_display(self.purpose(mode), view, how));
+        }
+        if let Some(view) = view {
+            // Before the display that it is on.
+            apps::end(self.take_app(&view, end)).await;
+            view.close().await;
+        }
+    }
+
     /// What has to end with the session: an app that is on its display, or whose client may not even quit it any more.
-    fn take_app(&self, stage: &Stage, end: &End) -> Option<apps::Started> {
+    fn take_app(&self, view: &View, end: &End) -> Option<apps::Started> {
         let (client, is_revoked) = (&self.launch.client, *end == End::Revoked);
-        if stage.view.display().is_none() && !is_revoked {
+        if view.display().is_none() && !is_revoked {
             return None;
         }
         let apps = &self.shared.equipment.apps;
@@ -271,6 +234,41 @@ impl Player {
             }
         }
         if is_revoked { apps.take(client) } else { apps.take_of(client, self.id) }
+    }
+
+    fn purpose(&self, mode: Mode) -> Purpose {
+        Purpose { session: self.id, client: self.launch.client, app: self.launch.app, mode }
+    }
+
+    /// What the session shows.
+    async fn open_view(&self, mode: Mode) -> anyhow::Result<View> {
+        // Whatever is on by now: its app is there.
+        if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
+            return Ok(view);
+        }
+        let captures = &self.shared.equipment.captures;
+        let view = match self.is_isolated().await {
+            true => captures.open_isolated(mode).await?,
+            false => captures.open(mode).await?,
+        };
+        if view.display().is_some() {
+            self.shared.register_display(self.purpose(mode));
+        }
+        Ok(view)
+    }
+
+    /// The session is over before it could leave its display: that is gone, and what ran there goes too.
+    async fn give_up_display(&self) {
+        let client = &self.launch.client;
+        if self.shared.forget_display(client, self.id) {
+            {
+                let mut table = self.shared.table();
+                if table.is_newest(self.id) {
+                    table.clear_app(client);
+                }
+            }
+            apps::end(self.shared.equipment.apps.take_of(client, self.id)).await;
+        }
     }
 
     /// Whether the client launched something that has a display of its own.
@@ -332,11 +330,6 @@ impl Player {
             status.encoder = encoders[0].common.name.clone();
             (status.fec_percentage, status.encoder_kbps) = (spec.fec_percentage, spec.encoder_kbps);
         });
-        let mut view = match self.is_isolated().await {
-            true => equipment.captures.open_isolated(mode_of(params)).await?,
-            false => equipment.captures.open(mode_of(params)).await?,
-        };
-        self.page.write(|status| view.name().clone_into(&mut status.source));
         let (video_report, video_events) = mpsc::unbounded_channel();
         let (audio_report, audio_events) = mpsc::unbounded_channel();
         let video = VideoStream::build(encoders, &equipment.send_video, spec, video_report)?;
@@ -346,11 +339,15 @@ impl Player {
             self.audio_spec(params),
             audio_report,
         )?;
+        let mode = mode_of(params);
+        let mut view = self.open_view(mode).await?;
+        self.page.write(|status| view.name().clone_into(&mut status.source));
         view.attach(video.source());
         Ok(Stage {
             video,
             audio,
             view,
+            mode,
             control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
             adapter: Adapter::new(self.id, &equipment.send, params, Instant::now()),
             frame_interval: Duration::from_secs(params.video.fps.den.into()) / params.video.fps.num,
@@ -393,8 +390,8 @@ impl Player {
 }
 
 impl Stage {
-    /// Ends everything, the viewer before what it looks at, and an app before the display that it is on.
-    async fn close(mut self, app: Option<apps::Started>) {
+    /// Ends everything but what was looked at.
+    async fn close(mut self) -> View {
         let stats = self.video.stats();
         tracing::debug!(
             "pace: {}; encode: {:?}; packetize: {}; send: {}",
@@ -407,9 +404,7 @@ impl Stage {
         tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
         self.view.detach();
         tokio::join!(self.video.stop(), self.audio.stop());
-        apps::end(app).await;
-        self.view.close().await;
-        drop(self.control);
+        self.view
     }
 }
 

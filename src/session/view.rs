@@ -1,35 +1,51 @@
 //! What one session looks at, through every switch.
 
 use super::captures::Entered;
-use crate::pipeline::description::{CaptureDescription, Describes};
+use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
 use crate::pipeline::source::{Health, Looking, Source};
+use crate::protocol::rtsp::SessionId;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 /// A source that is looked at.
 pub(super) struct Look {
-    /// Of its description.
-    pub name: String,
+    description: CaptureDescription,
     pub source: Arc<Source>,
-    /// It ends with the session.
-    pub own: bool,
-    /// Apps show themselves there.
-    pub is_display: bool,
     _looking: Looking,
+}
+
+/// A display that nobody looks at.
+pub(super) struct Waiting {
+    pub description: CaptureDescription,
+    pub source: Arc<Source>,
+    /// The last that looked, and in which mode.
+    pub session: SessionId,
+    pub mode: Mode,
+    /// It was what is on, and not there for an app alone.
+    pub entered: bool,
 }
 
 impl Look {
     pub fn new(description: &CaptureDescription, source: Arc<Source>) -> Look {
-        Look {
-            name: description.name().to_owned(),
-            own: description.follows_client(),
-            is_display: description.opens_display(),
-            _looking: source.look(),
-            source,
-        }
+        Look { description: description.clone(), _looking: source.look(), source }
+    }
+
+    /// Of its description.
+    pub fn name(&self) -> &str {
+        self.description.name()
+    }
+
+    /// It belongs to one session.
+    pub fn is_own(&self) -> bool {
+        self.description.follows_client()
+    }
+
+    /// Apps show themselves there.
+    fn is_display(&self) -> bool {
+        self.description.opens_display()
     }
 
     /// Why it shows nothing new at present, if that is so.
@@ -83,12 +99,12 @@ impl View {
     /// Where the session's apps can show themselves, as soon as that is known; none if they show themselves on what is
     /// there anyway.
     pub fn display(&self) -> Option<watch::Receiver<Option<Display>>> {
-        self.look.is_display.then(|| self.look.source.display())
+        self.look.is_display().then(|| self.look.source.display())
     }
 
     /// Name of the description that is shown.
     pub fn name(&self) -> &str {
-        &self.look.name
+        self.look.name()
     }
 
     pub fn source(&self) -> &Source {
@@ -113,9 +129,15 @@ impl View {
         }
         self.health = look.news();
         let before = std::mem::replace(&mut self.look, look);
-        if before.own {
+        if before.is_own() {
             self.left.spawn(async move { before.source.close().await });
         }
+    }
+
+    /// Looks away from a display, which stays as it is.
+    pub fn leave(self, session: SessionId, mode: Mode) -> Waiting {
+        let Look { description, source, .. } = self.look;
+        Waiting { description, source, session, mode, entered: self.entered.is_some() }
     }
 
     /// Ends the sources of the session's own; a shared one stays.
@@ -126,7 +148,7 @@ impl View {
         while let Ok(look) = self.moves.try_recv() {
             own.push(look);
         }
-        for look in own.into_iter().filter(|look| look.own) {
+        for look in own.into_iter().filter(Look::is_own) {
             look.source.close().await;
         }
         self.left.close();

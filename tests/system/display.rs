@@ -51,6 +51,7 @@ fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
         apps: Some(&terminal("terminal", RED.0, "")),
         arguments: &["--source", "virtual"],
         runtime_dir: Some(runtime_dir.path()),
+        config: "[displays]\nlinger = \"immediately\"\n",
         ..Setup::default()
     });
     let client = Client::paired(&host);

@@ -13,6 +13,7 @@ mod docs;
 mod encoders;
 mod ends;
 mod invalidation;
+mod linger;
 mod loss;
 mod monitors;
 mod network;

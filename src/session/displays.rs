@@ -1,0 +1,190 @@
+//! Whose display is where in its life. Decides only: [`super::keep`] holds the displays and brings the time.
+//!
+//! A display belongs to one client. It is active while a session of the client shows it. When the client leaves without
+//! quitting it lingers, app and all, for the same client to come back to. One that is replaced by a newer session of its
+//! client lingers too, until that one has settled what it plays. A client has one display, unless an older session of its
+//! does not let go of another.
+
+use crate::config::Linger;
+use crate::identity::Fingerprint;
+use crate::protocol::rtsp::SessionId;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How a session leaves its display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// The client is away, and may come back.
+    Away,
+    /// A newer session of the same client is on its way here.
+    Replaced,
+    /// For good.
+    Ended,
+}
+
+/// What a session finds of its client's.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<W> {
+    Nothing,
+    /// This, which is active from now on.
+    Kept(W),
+    /// This with another app, which is removed.
+    Other(W),
+}
+
+/// A newer session settles what it plays in this time.
+const SETTLING: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+enum State<W> {
+    Active { session: SessionId },
+    Lingering { until: Option<Instant>, waiting: W },
+}
+
+#[derive(Debug)]
+struct Display<W> {
+    app: u32,
+    /// Somebody played on it; nobody misses one that was never seen.
+    played: bool,
+    state: State<W>,
+}
+
+/// Every display that is not removed; `W` is what is held of one that lingers.
+#[derive(Debug)]
+pub(super) struct Displays<W> {
+    linger: Linger,
+    by_client: BTreeMap<Fingerprint, Display<W>>,
+    /// The host ends: none is kept any more.
+    closing: bool,
+}
+
+impl<W> Displays<W> {
+    pub fn new(linger: Linger) -> Self {
+        Self { linger, by_client: BTreeMap::new(), closing: false }
+    }
+
+    /// The client launches `app`, or goes on with it. Its display waits for the session; one with another app is removed.
+    pub fn handle_launched(&mut self, now: Instant, client: &Fingerprint, app: u32) -> Option<W> {
+        let display = self.by_client.get_mut(client)?;
+        if display.app != app {
+            return self.handle_released(client);
+        }
+        if let State::Lingering { until: Some(until), .. } = &mut display.state {
+            *until = (*until).max(now + SETTLING);
+        }
+        None
+    }
+
+    /// `session` is to show `app`: on the display that its client left, if there is one.
+    pub fn handle_return(&mut self, client: Fingerprint, session: SessionId, app: u32) -> Found<W> {
+        let Some(display) = self.take_lingering(&client) else { return Found::Nothing };
+        let State::Lingering { waiting, .. } = display.state else { unreachable!("it lingers") };
+        if display.app != app {
+            return Found::Other(waiting);
+        }
+        self.by_client.insert(client, Display { state: State::Active { session }, ..display });
+        Found::Kept(waiting)
+    }
+
+    /// `session` shows `app` on a new display. One that an older session does not let go of is that one's to remove.
+    pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32) {
+        self.by_client.insert(client, Display { app, played: false, state: State::Active { session } });
+    }
+
+    /// The streams of `session` run.
+    pub fn handle_played(&mut self, client: &Fingerprint, session: SessionId) {
+        if let Some(display) = self.active_of(client, session) {
+            display.played = true;
+        }
+    }
+
+    /// `session` is over, or goes no further: its display is kept as what `wait` says, or removed.
+    pub fn handle_left(
+        &mut self,
+        now: Instant,
+        client: &Fingerprint,
+        session: SessionId,
+        leaving: Leaving,
+        wait: impl FnOnce() -> W,
+    ) {
+        let (linger, closing) = (self.linger, self.closing);
+        let Some(display) = self.active_of(client, session) else { return };
+        let linger = match leaving {
+            Leaving::Ended => Linger::Immediately,
+            Leaving::Replaced if !display.played => Linger::For(SETTLING),
+            Leaving::Replaced => at_least(SETTLING, linger),
+            Leaving::Away if !display.played => Linger::Immediately,
+            Leaving::Away => linger,
+        };
+        let until = match linger {
+            Linger::For(time) if !closing => Some(now + time),
+            Linger::UntilReleased if !closing => None,
+            _ => {
+                self.by_client.remove(client);
+                return;
+            }
+        };
+        display.state = State::Lingering { until, waiting: wait() };
+    }
+
+    /// `session` lost its display, if it had one: that is removed.
+    pub fn handle_lost(&mut self, client: &Fingerprint, session: SessionId) -> bool {
+        let had = self.active_of(client, session).is_some();
+        if had {
+            self.by_client.remove(client);
+        }
+        had
+    }
+
+    /// The client quits, or may not come back: its display is removed if it lingers. An active one is its session's.
+    pub fn handle_released(&mut self, client: &Fingerprint) -> Option<W> {
+        match self.take_lingering(client)?.state {
+            State::Lingering { waiting, .. } => Some(waiting),
+            State::Active { .. } => unreachable!("it lingers"),
+        }
+    }
+
+    /// The host ends: all that linger are removed.
+    pub fn handle_closing(&mut self) -> Vec<(Fingerprint, W)> {
+        self.closing = true;
+        let clients: Vec<_> = self.by_client.keys().copied().collect();
+        clients.into_iter().filter_map(|client| Some((client, self.handle_released(&client)?))).collect()
+    }
+
+    /// Whose display has waited long enough: it is removed.
+    pub fn poll(&mut self, now: Instant) -> Option<(Fingerprint, W)> {
+        let is_over = |display: &Display<W>| match display.state {
+            State::Lingering { until: Some(until), .. } => until <= now,
+            _ => false,
+        };
+        let client =
+            self.by_client.iter().find(|(_, display)| is_over(display)).map(|(client, _)| *client)?;
+        Some((client, self.handle_released(&client)?))
+    }
+
+    pub fn lingers(&self, client: &Fingerprint) -> bool {
+        (self.by_client.get(client)).is_some_and(|display| matches!(display.state, State::Lingering { .. }))
+    }
+
+    fn take_lingering(&mut self, client: &Fingerprint) -> Option<Display<W>> {
+        if self.lingers(client) { self.by_client.remove(client) } else { None }
+    }
+
+    fn active_of(&mut self, client: &Fingerprint, session: SessionId) -> Option<&mut Display<W>> {
+        let is_its = |state: &State<W>| matches!(state, State::Active { session: its } if *its == session);
+        self.by_client.get_mut(client).filter(|display| is_its(&display.state))
+    }
+}
+
+fn at_least(time: Duration, linger: Linger) -> Linger {
+    match linger {
+        Linger::Immediately => Linger::For(time),
+        Linger::For(longer) => Linger::For(longer.max(time)),
+        Linger::UntilReleased => Linger::UntilReleased,
+    }
+}
+
+#[cfg(test)]
+#[path = "displays_tests.rs"]
+mod tests;

@@ -1,0 +1,300 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const ADA: Fingerprint = Fingerprint([1; 32]);
+const KEPT: Duration = Duration::from_secs(10);
+const LINGERS: [Linger; 3] = [Linger::Immediately, Linger::For(KEPT), Linger::UntilReleased];
+const LEAVINGS: [(Leaving, &str); 3] = [
+    (Leaving::Away, "left"),
+    (Leaving::Replaced, "replaced by a newer session"),
+    (Leaving::Ended, "quit or failed"),
+];
+
+/// Displays of which the session that left last is held.
+type Sessions = Displays<SessionId>;
+
+fn leave(
+    displays: &mut Sessions,
+    now: Instant,
+    client: &Fingerprint,
+    session: u64,
+    leaving: Leaving,
+) -> bool {
+    displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
+    displays.lingers(client)
+}
+
+fn name(displays: &Sessions) -> &'static str {
+    match displays.by_client.get(&ADA) {
+        None => "[*]",
+        Some(Display { state: State::Lingering { .. }, .. }) => "Lingering",
+        Some(Display { played: true, .. }) => "Active",
+        Some(Display { played: false, .. }) => "Opened",
+    }
+}
+
+/// Ada's display: not there, opened, active, left by session 1, and replaced before it was played on.
+fn beginning(which: usize, begin: Instant) -> Sessions {
+    let mut displays = Displays::new(Linger::For(KEPT));
+    if which > 0 {
+        displays.handle_opened(ADA, SessionId(1), 7);
+    }
+    if which == 2 || which == 3 {
+        displays.handle_played(&ADA, SessionId(1));
+    }
+    match which {
+        3 => assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Away)),
+        4 => assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced)),
+        _ => {}
+    }
+    displays
+}
+
+/// Every event upon every state, as Mermaid draws it.
+fn diagram() -> String {
+    let begin = Instant::now();
+    let mut lines = BTreeSet::new();
+    for which in 0..5 {
+        let mut note = |event: &str, does: &dyn Fn(&mut Sessions)| {
+            let mut displays = beginning(which, begin);
+            let before = name(&displays);
+            does(&mut displays);
+            let after = name(&displays);
+            if before != after {
+                lines.insert(format!("    {before} --> {after}: {event}"));
+            }
+        };
+        if which == 0 {
+            note("a session needs one", &|displays| displays.handle_opened(ADA, SessionId(2), 7));
+        }
+        note("it plays", &|displays| displays.handle_played(&ADA, SessionId(1)));
+        note("the client comes back", &|displays| _ = displays.handle_return(ADA, SessionId(2), 7));
+        note("it launches another app", &|displays| _ = displays.handle_launched(begin, &ADA, 8));
+        for (leaving, event) in LEAVINGS {
+            note(event, &|displays| _ = leave(displays, begin, &ADA, 1, leaving));
+        }
+        note("released", &|displays| _ = displays.handle_released(&ADA));
+        note("time is up", &|displays| _ = displays.poll(begin + SETTLING));
+        note("the host ends", &|displays| _ = displays.handle_closing());
+    }
+    let mut text = "```mermaid\nstateDiagram-v2\n".to_owned();
+    lines.iter().for_each(|line| writeln!(text, "{line}").unwrap());
+    text + "```\n"
+}
+
+#[test]
+fn the_documents_draw_what_displays_do() {
+    let diagram = diagram();
+    assert!(
+        include_str!("../../docs/displays.md").contains(&diagram),
+        "docs/displays.md has to show\n{diagram}"
+    );
+}
+
+fn played(linger: Linger) -> Sessions {
+    let mut displays = Displays::new(linger);
+    displays.handle_opened(ADA, SessionId(1), 7);
+    displays.handle_played(&ADA, SessionId(1));
+    displays
+}
+
+#[test]
+fn a_client_comes_back_to_its_display_in_time() {
+    const BLINK: Duration = Duration::from_millis(1);
+    for (linger, away, is_kept) in [
+        (Linger::For(KEPT), KEPT - BLINK, true),
+        (Linger::For(KEPT), KEPT, false),
+        (Linger::UntilReleased, 1000 * KEPT, true),
+        (Linger::Immediately, Duration::ZERO, false),
+    ] {
+        let (mut displays, begin) = (played(linger), Instant::now());
+        leave(&mut displays, begin, &ADA, 1, Leaving::Away);
+        while displays.poll(begin + away).is_some() {}
+        let found = if is_kept { Found::Kept(SessionId(1)) } else { Found::Nothing };
+        assert_eq!(displays.handle_return(ADA, SessionId(2), 7), found, "{linger:?} after {away:?}");
+    }
+}
+
+/// From its launch to when it has settled what it plays.
+#[test]
+fn a_client_that_is_on_its_way_does_not_come_too_late() {
+    let (mut displays, begin) = (played(Linger::For(KEPT)), Instant::now());
+    leave(&mut displays, begin, &ADA, 1, Leaving::Away);
+    assert_eq!(displays.handle_launched(begin + KEPT / 2, &ADA, 7), None);
+    assert_eq!(displays.poll(begin + KEPT), None);
+    assert_eq!(displays.poll(begin + KEPT / 2 + SETTLING), Some((ADA, SessionId(1))));
+}
+
+#[test]
+fn a_newer_session_finds_the_display_even_where_none_is_kept() {
+    let (mut displays, begin) = (played(Linger::Immediately), Instant::now());
+    assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced));
+    assert_eq!(displays.poll(begin), None);
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Kept(SessionId(1)));
+    assert!(!leave(&mut displays, begin, &ADA, 2, Leaving::Away));
+}
+
+#[test]
+fn nobody_waits_for_long_for_what_nobody_saw() {
+    let (mut displays, begin) = (Displays::new(Linger::UntilReleased), Instant::now());
+    displays.handle_opened(ADA, SessionId(1), 7);
+    assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced));
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Kept(SessionId(1)));
+    assert!(!leave(&mut displays, begin, &ADA, 2, Leaving::Away), "nobody played on it still");
+}
+
+/// It does not let go of it, and must not take the new one along.
+#[test]
+fn an_older_session_that_hangs_has_no_say_in_the_display_of_a_newer_one() {
+    let (mut displays, begin) = (played(Linger::For(KEPT)), Instant::now());
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
+    displays.handle_opened(ADA, SessionId(2), 7);
+    displays.handle_played(&ADA, SessionId(2));
+    assert!(!leave(&mut displays, begin, &ADA, 1, Leaving::Away));
+    assert!(leave(&mut displays, begin, &ADA, 2, Leaving::Away));
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    /// A session that finds a display of its client's, or opens one.
+    Comes {
+        client: u8,
+        app: u32,
+    },
+    Plays {
+        client: u8,
+    },
+    /// The present session, or one that is over long since.
+    Leaves {
+        client: u8,
+        leaving: Leaving,
+        stale: bool,
+    },
+    Launches {
+        client: u8,
+        app: u32,
+    },
+    Released {
+        client: u8,
+    },
+    Passes(Duration),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let leaving = (0..LEAVINGS.len()).prop_map(|index| LEAVINGS[index].0);
+    prop_oneof![
+        (0..3u8, 7..9u32).prop_map(|(client, app)| Operation::Comes { client, app }),
+        (0..3u8).prop_map(|client| Operation::Plays { client }),
+        (0..3u8, leaving, any::<bool>()).prop_map(|(client, leaving, stale)| Operation::Leaves {
+            client,
+            leaving,
+            stale
+        }),
+        (0..3u8, 7..9u32).prop_map(|(client, app)| Operation::Launches { client, app }),
+        (0..3u8).prop_map(|client| Operation::Released { client }),
+        (0..40u64).prop_map(|seconds| Operation::Passes(Duration::from_secs(seconds))),
+    ]
+}
+
+/// The last display of a client, as somebody would write it down who only watches.
+#[derive(Clone, Debug)]
+struct Past {
+    app: u32,
+    session: u64,
+    is_shown: bool,
+    was_played: bool,
+    ends: Option<Instant>,
+}
+
+proptest! {
+    #[test]
+    fn displays_are_kept_and_removed_as_told(
+        linger in 0..LINGERS.len(), operations in proptest::collection::vec(operation(), 1..60),
+    ) {
+        let linger = LINGERS[linger];
+        let (mut displays, mut now, mut sessions) = (Sessions::new(linger), Instant::now(), 0);
+        let mut record: BTreeMap<u8, Past> = BTreeMap::new();
+        let id = |client: u8| Fingerprint([client; 32]);
+        for operation in operations {
+            match operation {
+                Operation::Comes { client, app } => {
+                    sessions += 1;
+                    let left = record.get(&client).filter(|past| !past.is_shown).cloned();
+                    let meant = match &left {
+                        Some(past) if past.app == app => Found::Kept(SessionId(past.session)),
+                        Some(past) => Found::Other(SessionId(past.session)),
+                        None => Found::Nothing,
+                    };
+                    let found = displays.handle_return(id(client), SessionId(sessions), app);
+                    let is_kept = matches!(found, Found::Kept(_));
+                    prop_assert_eq!(found, meant);
+                    if !is_kept {
+                        displays.handle_opened(id(client), SessionId(sessions), app);
+                    }
+                    let was_played = is_kept && left.is_some_and(|past| past.was_played);
+                    record.insert(client, Past { app, session: sessions, is_shown: true, was_played, ends: None });
+                }
+                Operation::Plays { client } => {
+                    let Some(past) = record.get_mut(&client).filter(|past| past.is_shown) else { continue };
+                    displays.handle_played(&id(client), SessionId(past.session));
+                    past.was_played = true;
+                }
+                Operation::Leaves { client, leaving, stale } => {
+                    let Some(past) = record.get_mut(&client).filter(|past| past.is_shown) else { continue };
+                    if stale {
+                        leave(&mut displays, now, &id(client), 0, leaving);
+                        continue;
+                    }
+                    let stays = leave(&mut displays, now, &id(client), past.session, leaving);
+                    let is_awaited = leaving == Leaving::Replaced;
+                    let is_kept = leaving == Leaving::Away && past.was_played && linger != Linger::Immediately;
+                    prop_assert_eq!(stays, is_awaited || is_kept);
+                    past.is_shown = false;
+                    past.ends = match (is_awaited, linger) {
+                        (true, Linger::UntilReleased) if !past.was_played => Some(now + SETTLING),
+                        (_, Linger::UntilReleased) => None,
+                        (true, _) => Some(now + SETTLING),
+                        (false, _) => Some(now + KEPT),
+                    };
+                    if !stays {
+                        record.remove(&client);
+                    }
+                }
+                Operation::Launches { client, app } => {
+                    let left = record.get_mut(&client).filter(|past| !past.is_shown);
+                    let other = left.as_ref().filter(|past| past.app != app).map(|past| SessionId(past.session));
+                    prop_assert_eq!(displays.handle_launched(now, &id(client), app), other);
+                    match (left, other) {
+                        (Some(past), None) => past.ends = past.ends.map(|ends| ends.max(now + SETTLING)),
+                        (Some(_), Some(_)) => drop(record.remove(&client)),
+                        (None, _) => {}
+                    }
+                }
+                Operation::Released { client } => {
+                    let left = record.get(&client).filter(|past| !past.is_shown);
+                    let meant = left.map(|past| SessionId(past.session));
+                    prop_assert_eq!(displays.handle_released(&id(client)), meant);
+                    if meant.is_some() {
+                        record.remove(&client);
+                    }
+                }
+                Operation::Passes(time) => {
+                    now += time;
+                    let removed: BTreeSet<u8> =
+                        std::iter::from_fn(|| displays.poll(now)).map(|(client, _)| client.0[0]).collect();
+                    let over = |past: &Past| past.ends.is_some_and(|ends| ends <= now);
+                    let meant: BTreeSet<u8> =
+                        record.iter().filter(|(_, past)| over(past)).map(|(client, _)| *client).collect();
+                    record.retain(|_, past| !over(past));
+                    prop_assert_eq!(removed, meant);
+                }
+            }
+            for client in 0..3 {
+                let is_left = record.get(&client).is_some_and(|past| !past.is_shown);
+                prop_assert_eq!(displays.lingers(&id(client)), is_left);
+            }
+        }
+    }
+}

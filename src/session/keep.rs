@@ -1,0 +1,196 @@
+//! Holds the displays whose clients are away, as [`super::displays`] decides, and ends those that are removed.
+
+use super::displays::{Displays, Found, Leaving};
+use super::end::End;
+use super::view::{View, Waiting};
+use super::{Shared, apps, short};
+use crate::config::Linger;
+use crate::identity::Fingerprint;
+use crate::pipeline::description::Mode;
+use crate::pipeline::source::Health;
+use crate::protocol::rtsp::SessionId;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval_at};
+use tokio_util::task::TaskTracker;
+
+/// So often it is looked whose time is up.
+const TICK: Duration = Duration::from_millis(250);
+
+/// The displays of this host.
+pub(super) struct Keep {
+    displays: Mutex<Displays<Waiting>>,
+    /// Displays that are being ended.
+    ending: TaskTracker,
+}
+
+/// Whom a display is for, and what shows itself there.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose {
+    pub session: SessionId,
+    pub client: Fingerprint,
+    pub app: u32,
+    pub mode: Mode,
+}
+
+/// A display that was removed, and what ran there.
+pub(super) struct Removed {
+    app: Option<apps::Started>,
+    waiting: Waiting,
+}
+
+impl Keep {
+    pub fn new(linger: Linger) -> Keep {
+        Keep { displays: Mutex::new(Displays::new(linger)), ending: TaskTracker::new() }
+    }
+
+    fn displays(&self) -> MutexGuard<'_, Displays<Waiting>> {
+        self.displays.lock().expect("nothing panics while it holds the displays")
+    }
+}
+
+impl Shared {
+    /// The display that the client left, for its session to go on with, if there is one.
+    pub(super) async fn find_display(&self, purpose: Purpose) -> Option<View> {
+        let Purpose { session, client, app, mode } = purpose;
+        let (waiting, is_its) = {
+            let mut displays = self.keep.displays();
+            match displays.handle_return(client, session, app) {
+                Found::Nothing => return None,
+                Found::Kept(waiting) => (waiting, true),
+                Found::Other(waiting) => (waiting, false),
+            }
+        };
+        let is_over = matches!(*waiting.source.health().borrow(), Health::Over(_));
+        if is_over || !is_its {
+            let removed = self.removed(&client, waiting);
+            // It goes on ending when nobody waits any more.
+            let _ = self.end(removed).await;
+            return None;
+        }
+        self.equipment.apps.hand_over(&client, session);
+        tracing::info!(%session, client = %short(&client), "its display is still there");
+        Some(self.equipment.captures.return_to(waiting, mode))
+    }
+
+    /// A session shows what it shows on a new display.
+    pub(super) fn register_display(&self, Purpose { session, client, app, .. }: Purpose) {
+        self.keep.displays().handle_opened(client, session, app);
+    }
+
+    pub(super) fn mark_display_played(&self, client: &Fingerprint, session: SessionId) {
+        self.keep.displays().handle_played(client, session);
+    }
+
+    /// Keeps the display of a session that is over, app and all; gives it back if it is not to be kept. `how` the session
+    /// ends is asked once nobody can ask for its display any more.
+    pub(super) fn keep_display(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        view: View,
+        how: impl FnOnce() -> Leaving,
+    ) -> Option<View> {
+        let Purpose { session, client, mode, .. } = purpose;
+        let mut view = Some(view);
+        {
+            let mut displays = self.keep.displays();
+            let wait = || view.take().expect("it is there").leave(session, mode);
+            displays.handle_left(Instant::now(), &client, session, how(), wait);
+        }
+        if view.is_none() {
+            tracing::info!(%session, "its display waits for the client");
+            let shared = self.clone();
+            tokio::spawn(async move { shared.watch(client).await });
+        }
+        view
+    }
+
+    /// A session is over that has no display, or lost it on the way. Whether it had one.
+    pub(super) fn forget_display(&self, client: &Fingerprint, session: SessionId) -> bool {
+        let mut displays = self.keep.displays();
+        displays.handle_lost(client, session)
+    }
+
+    /// Until the client's display does not linger any more.
+    async fn watch(&self, client: Fingerprint) {
+        let mut tick = interval_at(Instant::now() + TICK, TICK);
+        loop {
+            tick.tick().await;
+            self.remove_those_that_waited();
+            if !self.keep.displays().lingers(&client) {
+                return;
+            }
+            if !self.equipment.clients.is_paired(&client) {
+                self.release_display(&client, &End::Revoked.to_string());
+            }
+        }
+    }
+
+    fn remove_those_that_waited(&self) {
+        let mut displays = self.keep.displays();
+        while let Some((client, waiting)) = displays.poll(Instant::now()) {
+            let removed = self.removed(&client, waiting);
+            self.say(&client, "its client did not come back");
+            drop(self.end(removed));
+        }
+    }
+
+    /// Removes the display of a client that is away, with the app on it.
+    pub(super) fn release_display(&self, client: &Fingerprint, why: &str) -> Option<JoinHandle<()>> {
+        let removed = {
+            let mut displays = self.keep.displays();
+            let waiting = displays.handle_released(client)?;
+            self.removed(client, waiting)
+        };
+        self.say(client, why);
+        Some(self.end(removed))
+    }
+
+    /// The client launches `app`: what waits for it with another one is removed.
+    pub(super) fn release_other_display(&self, client: &Fingerprint, app: u32) -> Option<JoinHandle<()>> {
+        let removed = {
+            let mut displays = self.keep.displays();
+            let waiting = displays.handle_launched(Instant::now(), client, app)?;
+            self.removed(client, waiting)
+        };
+        self.say(client, "its client launched another app");
+        Some(self.end(removed))
+    }
+
+    /// In one step with the decision: what a session of the client starts from now on is another app.
+    fn removed(&self, client: &Fingerprint, waiting: Waiting) -> Removed {
+        Removed { app: self.equipment.apps.take_of(client, waiting.session), waiting }
+    }
+
+    /// Nobody can come back to it any more.
+    fn say(&self, client: &Fingerprint, why: &str) {
+        tracing::info!(client = %short(client), "a display is removed: {why}");
+        {
+            let mut table = self.table();
+            if table.of_client(client).next().is_none() {
+                table.clear_app(client);
+            }
+        }
+        self.journal.quit(client, format!("left, and its display was removed: {why}"));
+    }
+
+    /// First the app, then what it is on.
+    fn end(&self, Removed { app, waiting }: Removed) -> JoinHandle<()> {
+        self.keep.ending.spawn(async move {
+            apps::end(app).await;
+            waiting.source.close().await;
+        })
+    }
+
+    /// Ends what waits for clients, and keeps nothing from now on; the host ends.
+    pub(super) async fn end_displays(&self) {
+        let left = self.keep.displays().handle_closing();
+        for (client, waiting) in left {
+            let removed = self.removed(&client, waiting);
+            drop(self.end(removed));
+        }
+        self.keep.ending.close();
+        self.keep.ending.wait().await;
+    }
+}
