@@ -2,4 +2,7 @@
 
 pub mod apps;
 pub mod portal;
+#[cfg(test)]
+pub mod test_bus;
+mod wake;
 pub mod watch;

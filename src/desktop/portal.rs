@@ -1,5 +1,6 @@
 //! The desktop portal's screencast: a person agrees once, PipeWire delivers the pictures.
 
+use super::wake;
 use anyhow::{Context, bail};
 use ashpd::desktop::screencast::{
     CursorMode, Screencast as Portal, SelectSourcesOptions, SourceType, Streams,
@@ -70,6 +71,10 @@ impl Screencast {
         desktop: &Desktop,
         on_closed: impl FnOnce() + Send + 'static,
     ) -> anyhow::Result<Screencast> {
+        wake::while_asking(desktop.bus.as_deref(), Self::ask(desktop, on_closed)).await
+    }
+
+    async fn ask(desktop: &Desktop, on_closed: impl FnOnce() + Send + 'static) -> anyhow::Result<Screencast> {
         let portal = Arc::new(desktop.portal().await?);
         let session = Open::new(&portal).await.context("the portal opens no session")?;
         let token_file = TokenFile(desktop.token_file.clone());

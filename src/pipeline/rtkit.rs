@@ -42,37 +42,10 @@ async fn raise(bus: &zbus::Connection, thread: u64, nice: i32) -> zbus::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead, BufReader};
-    use std::process::{Child, Command, Stdio};
+    use crate::desktop::test_bus::Bus;
     use std::time::Duration;
     use tokio::sync::mpsc;
     use zbus::connection::Builder;
-
-    /// A message bus of its own.
-    struct Bus(Child);
-
-    impl Bus {
-        fn start() -> (Bus, String) {
-            let mut command = Command::new("dbus-daemon");
-            command.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]);
-            let mut child = command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("dbus-daemon is installed");
-            let mut address = String::new();
-            let said = child.stdout.take().expect("piped");
-            BufReader::new(said).read_line(&mut address).expect("its address");
-            (Bus(child), address.trim().to_owned())
-        }
-    }
-
-    impl Drop for Bus {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
 
     struct Service(mpsc::UnboundedSender<(u64, i32)>);
 

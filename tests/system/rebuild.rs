@@ -114,13 +114,16 @@ fn a_new_size_a_dead_portal_and_a_dead_pipewire_are_survived() {
     let host = host_in(&desktop);
     let client = Client::paired(&host);
     let _window = desktop.window(MOVING, 1);
-    let report = at_best(|| survive(&desktop, &host, &client), Report::is_complete);
-    println!("{report:#?}");
+    let is_good = |(report, longest): &(Report, f64)| report.is_complete() && *longest <= SOON;
+    let (report, longest) = at_best(|| survive(&desktop, &host, &client), is_good);
+    println!("{longest} s: {report:#?}");
     report.assert_whole(1280, 720);
     assert!(report.has_tone(1000.0), "the sound of the new PipeWire: {report:#?}");
+    assert!(longest <= SOON, "{longest} s until there is another picture");
 }
 
-fn survive(desktop: &Desktop, host: &Host, client: &Client) -> Report {
+/// Also how long the longest of three deaths took, in seconds.
+fn survive(desktop: &Desktop, host: &Host, client: &Client) -> (Report, f64) {
     desktop.order("resize 1280x720");
     let mut stream = client.start_stream(90, &["--until-told", "--decode", "--tone"]);
     stream.picture();
@@ -131,14 +134,17 @@ fn survive(desktop: &Desktop, host: &Host, client: &Client) -> Report {
         (&["kill-portal"], "PipeWire lost the node"),
         (&["kill-sound", "kill-portal", "start-sound"], "PipeWire"),
     ];
+    let mut longest = 0.0f64;
     for (death, reason) in deaths {
         let known = host.log.all().len();
         death.iter().for_each(|order| desktop.order(order));
+        let back = monotonic_seconds();
         until(&format!("{death:?} is survived"), LIMIT, || {
             let lines = &host.log.all()[known..];
             let lost = lines.iter().position(|line| line.contains(STANDS) && line.contains(reason))?;
             lines[lost..].iter().any(|line| line.contains(SHOWS)).then_some(())
         });
+        longest = longest.max(monotonic_seconds() - back);
     }
     wait_times(host, SOUNDS, heard + 1);
     // Nothing was heard before.
@@ -146,7 +152,7 @@ fn survive(desktop: &Desktop, host: &Host, client: &Client) -> Report {
     let _playing = desktop.run("pw-play", &[tone.to_str().expect("text")]);
     std::thread::sleep(Duration::from_secs(3));
     stream.tell_to_end();
-    stream.report(90)
+    (stream.report(90), longest)
 }
 
 /// What a try that is not linked costs, in seconds.
