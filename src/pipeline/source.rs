@@ -113,8 +113,9 @@ impl Source {
 
     /// Shows what it shows in another mode from now on: what is like `before` in its caps filters becomes as in `recipe`.
     pub fn resize(&self, recipe: impl Into<Recipe>, before: Mode, after: Mode) {
-        // A source that is over has nothing to show.
-        let _ = self.resizes.send(Resize { recipe: recipe.into(), before, after });
+        if self.resizes.send(Resize { recipe: recipe.into(), before, after }).is_err() {
+            tracing::debug!("a source that is over shows nothing in another mode");
+        }
     }
 
     pub fn health(&self) -> watch::Receiver<Health> {

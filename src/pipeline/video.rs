@@ -125,7 +125,7 @@ impl VideoStream {
             encoder_events,
         )?;
         // Before any queue: what is on its way answers too.
-        let gate = Gate::before(&find("coded")?, encoder.key_answers());
+        let gate = Gate::before(&find("coded")?, encoder.on_key_frame());
         Ok(Self {
             runner,
             source,

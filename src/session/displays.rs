@@ -50,6 +50,13 @@ struct Display<W> {
     state: State<W>,
 }
 
+/// A display that lingered until now.
+struct Lingering<W> {
+    app: u32,
+    played: bool,
+    waiting: W,
+}
+
 /// Every display that is not removed; `W` is what is held of one that lingers.
 #[derive(Debug)]
 pub(super) struct Displays<W> {
@@ -78,12 +85,13 @@ impl<W> Displays<W> {
 
     /// `session` is to show `app`: on the display that its client left, if there is one.
     pub fn handle_return(&mut self, client: Fingerprint, session: SessionId, app: u32) -> Found<W> {
-        let Some(display) = self.take_lingering(&client) else { return Found::Nothing };
-        let State::Lingering { waiting, .. } = display.state else { unreachable!("it lingers") };
-        if display.app != app {
+        let Some(Lingering { app: its, played, waiting }) = self.take_lingering(&client) else {
+            return Found::Nothing;
+        };
+        if its != app {
             return Found::Other(waiting);
         }
-        self.by_client.insert(client, Display { state: State::Active { session }, ..display });
+        self.by_client.insert(client, Display { app, played, state: State::Active { session } });
         Found::Kept(waiting)
     }
 
@@ -139,10 +147,7 @@ impl<W> Displays<W> {
 
     /// The client quits, or may not come back: its display is removed if it lingers. An active one is its session's.
     pub fn handle_released(&mut self, client: &Fingerprint) -> Option<W> {
-        match self.take_lingering(client)?.state {
-            State::Lingering { waiting, .. } => Some(waiting),
-            State::Active { .. } => unreachable!("it lingers"),
-        }
+        Some(self.take_lingering(client)?.waiting)
     }
 
     /// The host ends: all that linger are removed.
@@ -167,8 +172,15 @@ impl<W> Displays<W> {
         (self.by_client.get(client)).is_some_and(|display| matches!(display.state, State::Lingering { .. }))
     }
 
-    fn take_lingering(&mut self, client: &Fingerprint) -> Option<Display<W>> {
-        if self.lingers(client) { self.by_client.remove(client) } else { None }
+    fn take_lingering(&mut self, client: &Fingerprint) -> Option<Lingering<W>> {
+        if !self.lingers(client) {
+            return None;
+        }
+        let Display { app, played, state } = self.by_client.remove(client)?;
+        match state {
+            State::Lingering { waiting, .. } => Some(Lingering { app, played, waiting }),
+            State::Active { .. } => None,
+        }
     }
 
     fn active_of(&mut self, client: &Fingerprint, session: SessionId) -> Option<&mut Display<W>> {

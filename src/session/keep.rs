@@ -40,6 +40,13 @@ pub(super) struct Removed {
     waiting: Waiting,
 }
 
+/// Waits until a removed display has ended.
+pub(super) async fn ended(display: JoinHandle<()>) {
+    if let Err(panic) = display.await {
+        tracing::error!("a display did not end: {panic}");
+    }
+}
+
 impl Keep {
     pub fn new(linger: Linger) -> Keep {
         Keep { displays: Mutex::new(Displays::new(linger)), ending: TaskTracker::new() }
@@ -64,9 +71,12 @@ impl Shared {
         };
         let is_over = matches!(*waiting.source.health().borrow(), Health::Over(_));
         if is_over || !is_its {
+            if is_its {
+                self.forget_display(&client, session);
+            }
             let removed = self.removed(&client, waiting);
             // It goes on ending when nobody waits any more.
-            let _ = self.end(removed).await;
+            ended(self.end(removed)).await;
             return None;
         }
         self.equipment.apps.hand_over(&client, session);
@@ -131,7 +141,7 @@ impl Shared {
         let mut displays = self.keep.displays();
         while let Some((client, waiting)) = displays.poll(Instant::now()) {
             let removed = self.removed(&client, waiting);
-            self.say(&client, "its client did not come back");
+            self.write_off(&client, "its client did not come back");
             drop(self.end(removed));
         }
     }
@@ -143,7 +153,7 @@ impl Shared {
             let waiting = displays.handle_released(client)?;
             self.removed(client, waiting)
         };
-        self.say(client, why);
+        self.write_off(client, why);
         Some(self.end(removed))
     }
 
@@ -154,7 +164,7 @@ impl Shared {
             let waiting = displays.handle_launched(Instant::now(), client, app)?;
             self.removed(client, waiting)
         };
-        self.say(client, "its client launched another app");
+        self.write_off(client, "its client launched another app");
         Some(self.end(removed))
     }
 
@@ -164,7 +174,7 @@ impl Shared {
     }
 
     /// Nobody can come back to it any more.
-    fn say(&self, client: &Fingerprint, why: &str) {
+    fn write_off(&self, client: &Fingerprint, why: &str) {
         tracing::info!(client = %short(client), "a display is removed: {why}");
         {
             let mut table = self.table();

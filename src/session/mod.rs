@@ -168,7 +168,7 @@ impl Sessions {
         });
         release(before, End::Replaced).await;
         if let Some(removed) = self.shared.release_other_display(&client, app) {
-            let _ = removed.await;
+            keep::ended(removed).await;
         }
         self.shared.equipment.apps.end_other(&client, app).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
@@ -215,13 +215,7 @@ impl Shared {
     }
 
     fn mark_played(&self, id: SessionId) {
-        let mut table = self.table();
-        table.mark_played(id);
-        let client = table.get(id).map(|entry| entry.client);
-        drop(table);
-        if let Some(client) = client {
-            self.mark_display_played(&client, id);
-        }
+        self.table().mark_played(id);
     }
 }
 
@@ -309,7 +303,7 @@ impl PlayerSessions for Sessions {
             let ending = tokio::spawn(async move {
                 apps::end(app).await;
                 if let Some(display) = display {
-                    let _ = display.await;
+                    keep::ended(display).await;
                 }
             });
             if tokio::time::timeout(RELEASE_LIMIT, ending).await.is_err() {

@@ -177,6 +177,7 @@ impl Player {
             return Err(End::Failed(reason));
         }
         self.shared.mark_played(self.id);
+        self.shared.mark_display_played(&self.launch.client, self.id);
         let _ = answer.send(Ok(()));
         Ok(())
     }

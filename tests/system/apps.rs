@@ -52,10 +52,6 @@ fn about(client: &Client, field: &str) -> String {
     client.get("/serverinfo")["root"][field].as_str().expect("a text").to_owned()
 }
 
-fn running_app(client: &Client) -> String {
-    about(client, "currentgame")
-}
-
 #[test]
 fn an_app_starts_once_lives_through_a_resume_and_ends_with_its_children_when_it_is_quit() {
     let _turn = turn();
@@ -68,7 +64,7 @@ fn an_app_starts_once_lives_through_a_resume_and_ends_with_its_children_when_it_
     client.stream(1, &game);
     let line = started(folder.path(), "game");
     assert!(line[0].ends_with(" 640 360 60 yes"), "{line:?}");
-    assert_ne!(running_app(&client), "0");
+    assert_ne!(client.running_app(), "0");
     let there = left(&identity);
     assert!(there >= 2, "{there} processes");
     client.stream(1, &["--resume", "--leave", "disconnect"]);
@@ -112,16 +108,16 @@ fn the_end_of_an_app_ends_its_session_unless_it_is_kept() {
     let small = ["--leave", "disconnect", "--width", "640", "--height", "360"];
     let stream = client.start_stream(60, &[&["--app", "game"], &small[..]].concat());
     stream.picture();
-    assert_ne!(running_app(&client), "0");
+    assert_ne!(client.running_app(), "0");
     std::fs::write(&gate, "").unwrap();
     assert_eq!(stream.event("terminated", SOON)["code"], 0);
-    until("nothing runs", SOON, || (running_app(&client) == "0").then_some(()));
+    until("nothing runs", SOON, || (client.running_app() == "0").then_some(()));
     host.wait_log("ended: game: it ended with exit code 3", SOON);
     nothing_left(&about(&client, "uniqueid"));
     let report = client.stream(2, &[&["--app", "kept"], &small[..]].concat());
     assert_eq!(report.terminated, None, "{report:#?}");
     host.wait_log("kept: it ended with exit code 3", SOON);
-    assert_ne!(running_app(&client), "0");
+    assert_ne!(client.running_app(), "0");
 }
 
 #[test]

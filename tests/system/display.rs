@@ -1,54 +1,19 @@
 //! A display for each player, on a machine without monitor, GPU or desktop.
 
-use crate::harness::client::{Client, Report};
+use crate::harness::client::Client;
+use crate::harness::display::{BLUE, RED, app, assert_colour, is_near, sockets, terminal};
 use crate::harness::host::{Host, Setup};
 use crate::harness::{turn, until};
-use std::path::Path;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
-const RED: (&str, [f64; 3]) = ("c83214", [200.0, 50.0, 20.0]);
-const BLUE: (&str, [f64; 3]) = ("1432c8", [20.0, 50.0, 200.0]);
-
-/// A terminal of one colour.
-fn terminal(title: &str, colour: &str, more: &str) -> String {
-    let cmd = format!("foot -c /dev/null -o colors.background={colour} sleep 60");
-    format!("[[app]]\ntitle = \"{title}\"\ncmd = \"{cmd}\"\n{more}\n")
-}
-
-fn is_near(seen: [f64; 3], meant: [f64; 3]) -> bool {
-    seen.iter().zip(meant).all(|(seen, meant)| (seen - meant).abs() <= 8.0)
-}
-
-/// All places that were looked at have this colour.
-#[track_caller]
-fn assert_colour(report: &Report, meant: [f64; 3]) {
-    assert!(
-        !report.colours.is_empty() && report.colours.values().all(|seen| is_near(*seen, meant)),
-        "{:?}",
-        report.colours
-    );
-}
-
-/// Sockets of displays.
-fn displays(runtime_dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(runtime_dir).expect("a folder").flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("wayland-"))
-        .collect()
-}
-
-fn running_app(client: &Client) -> String {
-    client.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
-}
 
 #[test]
 fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
     let _turn = turn();
     let runtime_dir = tempfile::tempdir().expect("a folder");
     let host = Host::with(&Setup {
-        apps: Some(&terminal("terminal", RED.0, "")),
+        apps: Some(&app("terminal", &terminal(RED), "")),
         arguments: &["--source", "virtual"],
         runtime_dir: Some(runtime_dir.path()),
         config: "[displays]\nlinger = \"immediately\"\n",
@@ -76,16 +41,17 @@ fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
         ],
     );
     report.assert_whole(1366, 768);
-    assert_colour(&report, RED.1);
-    until("the display goes with its player", SOON, || displays(runtime_dir.path()).is_empty().then_some(()));
-    until("nothing runs", SOON, || (running_app(&client) == "0").then_some(()));
+    assert_colour(&report, RED);
+    until("the display goes with its player", SOON, || sockets(runtime_dir.path()).is_empty().then_some(()));
+    until("nothing runs", SOON, || (client.running_app() == "0").then_some(()));
 }
 
 #[test]
 fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
     let _turn = turn();
     let runtime_dir = tempfile::tempdir().expect("a folder");
-    let apps = "[[app]]\ntitle = \"Desktop\"\n".to_owned() + &terminal("terminal", BLUE.0, "isolated = true");
+    let apps =
+        "[[app]]\ntitle = \"Desktop\"\n".to_owned() + &app("terminal", &terminal(BLUE), "isolated = true");
     let runtime_dir_of_host = Some(runtime_dir.path());
     let host = Host::with(&Setup { apps: Some(&apps), runtime_dir: runtime_dir_of_host, ..Setup::default() });
     let (player, other) = (Client::paired(&host), Client::paired(&host));
@@ -93,7 +59,7 @@ fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
         ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "place=560,300,40,40"];
     let alone = player.start_stream(12, &[&["--app", "terminal"], &small[..]].concat());
     let desktop = other.stream(8, &small);
-    assert_colour(&alone.report(12), BLUE.1);
+    assert_colour(&alone.report(12), BLUE);
     assert!(!desktop.colours.values().any(|seen| is_near(*seen, BLUE.1)), "{:?}", desktop.colours);
     assert!(desktop.counter.read > 0, "the other sees the test picture: {desktop:#?}");
 }
@@ -102,10 +68,7 @@ fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
 fn an_x11_program_is_shown() {
     let _turn = turn();
     let runtime_dir = tempfile::tempdir().expect("a folder");
-    let apps = format!(
-        "[[app]]\ntitle = \"x11\"\ncmd = \"xmessage -bg '#{}' -fg '#{0}' -buttons '' hello\"\n",
-        RED.0
-    );
+    let apps = app("x11", &format!("xmessage -bg '#{0}' -fg '#{0}' -buttons '' hello", RED.0), "");
     let host = Host::with(&Setup {
         apps: Some(&apps),
         arguments: &["--source", "virtual"],
@@ -115,7 +78,7 @@ fn an_x11_program_is_shown() {
     let look =
         ["--decode", "--width", "640", "--height", "360", "--fps", "30", "--colour", "corner=580,300,40,40"];
     let report = Client::paired(&host).stream(12, &[&["--app", "x11"], &look[..]].concat());
-    assert_colour(&report, RED.1);
+    assert_colour(&report, RED);
 }
 
 #[test]

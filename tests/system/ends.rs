@@ -7,10 +7,6 @@ use std::time::{Duration, Instant};
 
 const GRACEFUL: Option<i64> = Some(0);
 
-fn running_app(client: &Client) -> String {
-    client.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
-}
-
 #[test]
 fn sigterm_tells_the_client() {
     let _turn = turn();
@@ -39,7 +35,7 @@ fn a_client_that_disconnects_can_resume() {
     let idle = host.usage();
     let leave_and_resume = || {
         client.stream(2, &["--leave", "disconnect"]);
-        assert_ne!(running_app(&client), "0", "the app runs on");
+        assert_ne!(client.running_app(), "0", "the app runs on");
         assert_eq!(
             client.get("/serverinfo")["root"]["state"].as_str().map(|s| s.ends_with("_SERVER_BUSY")),
             Some(true)
@@ -50,7 +46,7 @@ fn a_client_that_disconnects_can_resume() {
     resumed.assert_whole(1280, 720);
     resumed.assert_forward();
     resumed.assert_tone(440.0);
-    assert_eq!(running_app(&client), "0", "the second time it quit");
+    assert_eq!(client.running_app(), "0", "the second time it quit");
     assert!(
         host.usage().threads <= idle.threads + 4,
         "before {idle:?}, after {:?}\n{}",
@@ -66,9 +62,9 @@ fn another_client_neither_sees_nor_ends_the_session_of_the_first() {
     let (player, other) = (Client::paired(&host), Client::paired(&host));
     let mut stream = player.start_stream(60, &["--until-told", "--width", "640", "--height", "360"]);
     stream.picture();
-    assert_eq!(running_app(&other), "0");
+    assert_eq!(other.running_app(), "0");
     let _ = other.run(&["get", "/cancel"]);
-    assert_ne!(running_app(&player), "0", "still playing");
+    assert_ne!(player.running_app(), "0", "still playing");
     stream.tell_to_end();
     let report = stream.report(60);
     assert_eq!(report.terminated, None, "{report:#?}");
@@ -103,7 +99,7 @@ fn ten_seconds_of_silence_end_the_session() {
     host.wait_settled(idle, Duration::from_secs(25));
     let took = silent_since.elapsed();
     assert!(took > Duration::from_secs(8), "it waits ten seconds for the client, not {took:?}");
-    assert_ne!(running_app(&client), "0", "the app runs on");
+    assert_ne!(client.running_app(), "0", "the app runs on");
     let resumed = client.stream(1, &["--resume", "--decode"]);
     assert_eq!(resumed.decode_errors, 0, "under new keys the picture goes on: {resumed:#?}");
     assert!(resumed.decoded > 0, "{resumed:#?}");
@@ -165,5 +161,5 @@ fn the_launch_of_something_else_is_refused_with_a_reason() {
             "{path}: {answer}"
         );
     }
-    until("nothing runs", Duration::from_secs(2), || (running_app(&client) == "0").then_some(()));
+    until("nothing runs", Duration::from_secs(2), || (client.running_app() == "0").then_some(()));
 }

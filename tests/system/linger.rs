@@ -1,14 +1,13 @@
 //! Displays that wait for clients that left.
 
 use crate::harness::client::Client;
+use crate::harness::display::{RED, app, assert_colour, sockets, terminal};
 use crate::harness::host::{Host, Setup};
 use crate::harness::{send_signal, turn, until};
-use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
-const COLOUR: (&str, [f64; 3]) = ("c83214", [200.0, 50.0, 20.0]);
 const SMALL: [&str; 9] = ["--app", "game", "--decode", "--width", "640", "--height", "360", "--fps", "30"];
 const LARGE: [&str; 9] = ["--app", "game", "--decode", "--width", "1280", "--height", "720", "--fps", "60"];
 
@@ -23,11 +22,8 @@ impl House {
     fn new(linger: &str) -> House {
         let runtime_dir = tempfile::tempdir().expect("a folder");
         let starts = runtime_dir.path().join("starts");
-        let apps = format!(
-            "[[app]]\ntitle = \"game\"\ncmd = \"sh -c 'echo $$ >> {} && exec foot -c /dev/null -o colors.background={} sleep 600'\"\n",
-            starts.display(),
-            COLOUR.0
-        );
+        let cmd = format!("sh -c 'echo $$ >> {} && exec {}'", starts.display(), terminal(RED));
+        let apps = app("game", &cmd, "");
         let host = Host::with(&Setup {
             apps: Some(&apps),
             arguments: &["--source", "virtual"],
@@ -56,11 +52,7 @@ impl House {
         sockets(self.runtime_dir.path())
     }
 
-    fn running_app(&self) -> String {
-        self.client.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
-    }
-
-    /// Plays until the app was seen in every corner, and leaves in that way.
+    /// Plays for eight seconds, sees the app in the last corner of the picture, and leaves in that way.
     fn play(&self, mode: &[&str], how: &[&str]) {
         let corner = match mode[4] {
             "640" => "--colour=corner=580,300,40,40",
@@ -68,16 +60,8 @@ impl House {
         };
         let report = self.client.stream(8, &[mode, &[corner], how].concat());
         assert_eq!((report.error, report.terminated), (0, None), "{report:#?}");
-        let seen = report.colours["corner"];
-        let is_near = seen.iter().zip(COLOUR.1).all(|(seen, meant)| (seen - meant).abs() <= 8.0);
-        assert!(is_near, "{seen:?}");
+        assert_colour(&report, RED);
     }
-}
-
-fn sockets(runtime_dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(runtime_dir).expect("a folder").flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("wayland-")).collect()
 }
 
 #[test]
@@ -86,12 +70,12 @@ fn a_client_finds_its_display_and_app_again_in_another_size() {
     let house = House::new("\"until released\"");
     house.play(&SMALL, &["--leave", "disconnect"]);
     let display = house.displays();
-    assert!(!display.is_empty() && house.running_app() != "0");
+    assert!(!display.is_empty() && house.client.running_app() != "0");
     house.play(&LARGE, &["--resume", "--leave", "disconnect"]);
     assert_eq!((house.displays(), house.starts()), (display, 1));
     house.client.run(&["cancel"]);
     until("a quit removes it", SOON, || house.displays().is_empty().then_some(()));
-    assert_eq!(house.running_app(), "0");
+    assert_eq!(house.client.running_app(), "0");
 }
 
 #[test]
@@ -100,7 +84,7 @@ fn a_display_waits_no_longer_than_it_is_told_to() {
     let house = House::new("1");
     house.play(&SMALL, &["--leave", "disconnect"]);
     until("nobody waits for ever", SOON, || house.displays().is_empty().then_some(()));
-    until("nothing runs", SOON, || (house.running_app() == "0").then_some(()));
+    until("nothing runs", SOON, || (house.client.running_app() == "0").then_some(()));
     let late = house.client.run(&["stream", "--seconds", "2", "--resume"]);
     assert!(late["refused"].to_string().contains("Nothing runs"), "{late}");
     house.play(&SMALL, &[]);
@@ -116,7 +100,7 @@ fn a_display_goes_with_its_app() {
     let pid = house.app().expect("it runs");
     send_signal(pid, libc::SIGKILL);
     until("the display goes", SOON, || house.displays().is_empty().then_some(()));
-    until("nothing runs", SOON, || (house.running_app() == "0").then_some(()));
+    until("nothing runs", SOON, || (house.client.running_app() == "0").then_some(()));
 }
 
 #[test]

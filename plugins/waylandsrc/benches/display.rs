@@ -28,7 +28,10 @@ fn main() {
         let show = Show::start(properties, "video/x-raw,width=1280,height=720,framerate=60/1");
         let sink = "videotestsrc pattern=ball is-live=true ! video/x-raw,width=1280,height=720,framerate=60/1,format=BGRx ! waylandsink";
         let _window = busy.then(|| show.run("gst-launch-1.0", &sink.split(' ').collect::<Vec<_>>()));
-        std::thread::sleep(Duration::from_secs(2));
+        let first = show.picture();
+        if busy {
+            show.picture_with("the window moves", |shot| !shot.is_all(first.at(0, 0)));
+        }
         let (start, used) = (Instant::now(), cpu());
         let mut pictures = 0;
         while start.elapsed() < Duration::from_secs(5) {

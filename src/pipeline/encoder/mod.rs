@@ -154,7 +154,7 @@ impl Encoder {
     }
 
     /// What to call when a key frame leaves.
-    pub fn key_answers(&self) -> impl Fn() + Send + Sync + use<> {
+    pub fn on_key_frame(&self) -> impl Fn() + Send + Sync + use<> {
         let wishes = Arc::clone(&self.wishes);
         move || wishes.answer()
     }

@@ -60,8 +60,8 @@ impl Place {
         let claimed = Arc::new(AtomicBool::new(false));
         let claim = claimed.clone();
         let probe = self.feeder.add_probe(gst::PadProbeType::IDLE, move |_, _| {
-            if !claim.swap(true, Ordering::AcqRel) {
-                let _ = done.send(relink());
+            if !claim.swap(true, Ordering::AcqRel) && done.send(relink()).is_err() {
+                tracing::error!("nobody waits for the encoder that was put in its place");
             }
             gst::PadProbeReturn::Remove
         });

@@ -132,6 +132,11 @@ impl Client {
         self.run(&["get", path])
     }
 
+    /// Id of the client's app, 0 if nothing runs.
+    pub fn running_app(&self) -> String {
+        self.get("/serverinfo")["root"]["currentgame"].as_str().expect("a number").to_owned()
+    }
+
     /// A whole stream of so many seconds, from launch to quit.
     pub fn stream(&self, seconds: u32, arguments: &[&str]) -> Report {
         self.start_stream(seconds, arguments).report(seconds)

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod desktop;
+pub mod display;
 mod handshake;
 pub mod host;
 pub mod lines;
