@@ -11,6 +11,7 @@ pub(super) struct File {
     pub source: Option<Spanned<String>>,
     pub audio: Option<Spanned<String>>,
     pub displays: Displays,
+    pub players: Players,
     pub send: Send,
 }
 
@@ -18,6 +19,13 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Displays {
     pub linger: Option<Spanned<toml::Value>>,
+    pub others: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Players {
+    pub most: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,7 @@
 mod file;
 mod settings;
 
-pub use settings::{Linger, SendSettings, Settings};
+pub use settings::{DisplaySettings, Linger, Others, SendSettings, Settings};
 
 use crate::protocol::ports::Ports;
 use std::path::{Path, PathBuf};
@@ -148,6 +148,8 @@ mod tests {
             ("[send]\nloss-burst = 0\n", ["config.toml:2: ", "loss-burst", "1 "]),
             ("source = \"\"\n", ["config.toml:1: ", "source", "name"]),
             ("[displays]\nlinger = -1\n", ["config.toml:2: ", "linger", "until released"]),
+            ("[displays]\nothers = \"own\"\n", ["config.toml:2: ", "\"own\"", "\"take over\""]),
+            ("[players]\nmost = 0\n", ["config.toml:2: ", "most", "1 to 1000"]),
             ("[displays]\nlinger = \"never\"\n", ["config.toml:2: ", "never", "86400"]),
         ] {
             let said = refused(text);
@@ -164,7 +166,20 @@ mod tests {
             ("\"until released\"", Linger::UntilReleased),
         ] {
             let settings = parse(&format!("[displays]\nlinger = {text}\n"), "config.toml").unwrap();
-            assert_eq!(settings.linger, linger);
+            assert_eq!(settings.displays.linger, linger);
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_others_is_one_of_four_things() {
+        for (text, others) in [
+            ("own display", Others::OwnDisplay),
+            ("take over", Others::TakeOver),
+            ("refuse", Others::Refuse),
+            ("share", Others::Share),
+        ] {
+            let settings = parse(&format!("[displays]\nothers = \"{text}\"\n"), "config.toml").unwrap();
+            assert_eq!(settings.displays.others, others);
         }
     }
 

@@ -16,9 +16,29 @@ pub struct Settings {
     pub source: String,
     /// Name of an audio description.
     pub audio: String,
-    /// How long a display waits for a client that left.
-    pub linger: Linger,
+    pub displays: DisplaySettings,
+    /// So many clients may play at the same time.
+    pub most_players: u32,
     pub send: SendSettings,
+}
+
+/// Displays of clients' own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DisplaySettings {
+    pub linger: Linger,
+    pub others: Others,
+}
+
+/// What becomes of a client that launches what another one has on a display of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// It gets one too, and the app starts again there.
+    OwnDisplay,
+    /// It gets that display, app and all.
+    TakeOver,
+    Refuse,
+    /// It sees the same.
+    Share,
 }
 
 /// How long a display waits for a client that left.
@@ -60,9 +80,16 @@ impl Default for Settings {
             ports: Ports::from_base(Ports::DEFAULT_BASE).expect("the default is in range"),
             source: "test".into(),
             audio: "test".into(),
-            linger: Linger::For(Duration::from_secs(10)),
+            displays: DisplaySettings::default(),
+            most_players: 4,
             send: SendSettings::default(),
         }
+    }
+}
+
+impl Default for DisplaySettings {
+    fn default() -> Self {
+        Self { linger: Linger::For(Duration::from_secs(10)), others: Others::OwnDisplay }
     }
 }
 
@@ -115,7 +142,11 @@ impl TryFrom<file::File> for Settings {
             },
             source: description("source", written.source, default.source)?,
             audio: description("audio", written.audio, default.audio)?,
-            linger: linger(written.displays.linger, default.linger)?,
+            displays: DisplaySettings {
+                linger: linger(written.displays.linger, default.displays.linger)?,
+                others: others(written.displays.others, default.displays.others)?,
+            },
+            most_players: integer("most", written.players.most, 1..=1000, default.most_players)?,
             send: SendSettings::try_from(written.send)?,
         })
     }
@@ -193,6 +224,22 @@ fn linger(written: Option<Spanned<toml::Value>>, default: Linger) -> Result<Ling
             written.get_ref()
         ),
     })
+}
+
+fn others(written: Option<Spanned<String>>, default: Others) -> Result<Others, Wrong> {
+    let Some(written) = written else { return Ok(default) };
+    match written.get_ref().as_str() {
+        "own display" => Ok(Others::OwnDisplay),
+        "take over" => Ok(Others::TakeOver),
+        "refuse" => Ok(Others::Refuse),
+        "share" => Ok(Others::Share),
+        other => Err(Wrong {
+            span: written.span(),
+            reason: format!(
+                "others is {other:?}: allowed are \"own display\", \"take over\", \"refuse\" and \"share\""
+            ),
+        }),
+    }
 }
 
 fn percentage(key: &str, written: Option<Spanned<f64>>, default: f64) -> Result<f64, Wrong> {

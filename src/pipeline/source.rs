@@ -144,6 +144,11 @@ impl Source {
         }
     }
 
+    /// Cancelled when it is to end.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Ends it, and waits until every thread of it is gone.
     pub async fn close(&self) {
         self.stop.cancel();

@@ -129,11 +129,21 @@ impl Apps {
         Ok(running.map(|running| (number, running)))
     }
 
-    /// Forgets the app of this number; false if it was taken out already, to be ended.
-    fn forget(&self, client: &Fingerprint, number: u64) -> bool {
+    /// What runs of `owner` is `heir`'s from now on.
+    pub(super) fn bequeath(&self, owner: &Fingerprint, heir: Fingerprint) {
         let mut table = self.table();
-        let is_it = table.by_client.get(client).is_some_and(|started| started.number == number);
-        is_it && table.by_client.remove(client).is_some()
+        if let Some(started) = table.by_client.remove(owner) {
+            table.by_client.insert(heir, started);
+        }
+    }
+
+    /// Forgets the app of this number, and says whose it was; nothing if it was taken out already, to be ended.
+    fn forget(&self, number: u64) -> Option<Fingerprint> {
+        let mut table = self.table();
+        let mut all = table.by_client.iter();
+        let client = *all.find(|(_, started)| started.number == number)?.0;
+        table.by_client.remove(&client);
+        Some(client)
     }
 }
 
@@ -163,7 +173,11 @@ impl Shared {
         tokio::spawn(async move {
             let how = running.ended().await;
             tracing::info!("{}: {how}", app.title);
-            if app.exit == Exit::EndSession && shared.equipment.apps.forget(&client, number) {
+            if app.exit != Exit::EndSession {
+                return;
+            }
+            // Another client may have taken it over.
+            if let Some(client) = shared.equipment.apps.forget(number) {
                 shared.app_ended(&client, &app, &how);
                 shared.release_display(&client, &format!("{}: {how}", app.title));
                 // What it started and left behind.

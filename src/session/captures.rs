@@ -7,7 +7,7 @@
 //! them shows something all sessions are moved to them, in one step, and what they looked at before is closed. If one
 //! does not, nobody has noticed anything.
 
-use super::view::{Look, View, Waiting};
+use super::view::{Held, Look, View};
 use crate::pipeline::capture::CaptureSpec;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::library;
@@ -112,8 +112,8 @@ impl Captures {
     }
 
     /// Looks again at a display that its session left, with `mode` from now on.
-    pub(super) fn return_to(&self, waiting: Waiting, mode: Mode) -> View {
-        let Waiting { description, source, mode: before, entered, .. } = waiting;
+    pub(super) fn return_to(&self, held: Held, mode: Mode) -> View {
+        let Held { description, source, mode: before, entered, .. } = held;
         if mode != before {
             source.resize(self.spec(&description, mode), before, mode);
         }

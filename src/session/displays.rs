@@ -3,9 +3,10 @@
 //! A display belongs to one client. It is active while a session of the client shows it. When the client leaves without
 //! quitting it lingers, app and all, for the same client to come back to. One that is replaced by a newer session of its
 //! client lingers too, until that one has settled what it plays. A client has one display, unless an older session of its
-//! does not let go of another.
+//! does not let go of another. What becomes of a client that launches what another one has on a display says the
+//! configuration ([`Others`]).
 
-use crate::config::Linger;
+use crate::config::{DisplaySettings, Linger, Others};
 use crate::identity::Fingerprint;
 use crate::protocol::rtsp::SessionId;
 use std::collections::BTreeMap;
@@ -36,10 +37,10 @@ pub(super) enum Found<W> {
 /// A newer session settles what it plays in this time.
 const SETTLING: Duration = Duration::from_secs(60);
 
-#[derive(Debug)]
-enum State<W> {
+#[derive(Clone, Copy, Debug)]
+enum State {
     Active { session: SessionId },
-    Lingering { until: Option<Instant>, waiting: W },
+    Lingering { until: Option<Instant> },
 }
 
 #[derive(Debug)]
@@ -47,28 +48,22 @@ struct Display<W> {
     app: u32,
     /// Somebody played on it; nobody misses one that was never seen.
     played: bool,
-    state: State<W>,
+    held: W,
+    state: State,
 }
 
-/// A display that lingered until now.
-struct Lingering<W> {
-    app: u32,
-    played: bool,
-    waiting: W,
-}
-
-/// Every display that is not removed; `W` is what is held of one that lingers.
+/// Every display that is not removed; `W` is what is held of one.
 #[derive(Debug)]
 pub(super) struct Displays<W> {
-    linger: Linger,
+    settings: DisplaySettings,
     by_client: BTreeMap<Fingerprint, Display<W>>,
     /// The host ends: none is kept any more.
     closing: bool,
 }
 
-impl<W> Displays<W> {
-    pub fn new(linger: Linger) -> Self {
-        Self { linger, by_client: BTreeMap::new(), closing: false }
+impl<W: Clone> Displays<W> {
+    pub fn new(settings: DisplaySettings) -> Self {
+        Self { settings, by_client: BTreeMap::new(), closing: false }
     }
 
     /// The client launches `app`, or goes on with it. Its display waits for the session; one with another app is removed.
@@ -77,7 +72,7 @@ impl<W> Displays<W> {
         if display.app != app {
             return self.handle_released(client);
         }
-        if let State::Lingering { until: Some(until), .. } = &mut display.state {
+        if let State::Lingering { until: Some(until) } = &mut display.state {
             *until = (*until).max(now + SETTLING);
         }
         None
@@ -85,19 +80,60 @@ impl<W> Displays<W> {
 
     /// `session` is to show `app`: on the display that its client left, if there is one.
     pub fn handle_return(&mut self, client: Fingerprint, session: SessionId, app: u32) -> Found<W> {
-        let Some(Lingering { app: its, played, waiting }) = self.take_lingering(&client) else {
-            return Found::Nothing;
-        };
-        if its != app {
-            return Found::Other(waiting);
+        let Some(display) = self.take_lingering(&client) else { return Found::Nothing };
+        if display.app != app {
+            return Found::Other(display.held);
         }
-        self.by_client.insert(client, Display { app, played, state: State::Active { session } });
-        Found::Kept(waiting)
+        let held = display.held.clone();
+        self.by_client.insert(client, Display { state: State::Active { session }, ..display });
+        Found::Kept(held)
     }
 
     /// `session` shows `app` on a new display. One that an older session does not let go of is that one's to remove.
-    pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32) {
-        self.by_client.insert(client, Display { app, played: false, state: State::Active { session } });
+    pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32, held: W) {
+        let state = State::Active { session };
+        self.by_client.insert(client, Display { app, played: false, held, state });
+    }
+
+    /// Whom `client` meets that launches `app`, and what becomes of it then; nobody if it has that itself, or is to get
+    /// a display of its own.
+    pub fn meets(&self, client: &Fingerprint, app: u32) -> Option<(Others, Fingerprint)> {
+        let others = self.settings.others;
+        if others == Others::OwnDisplay || self.by_client.get(client).is_some_and(|own| own.app == app) {
+            return None;
+        }
+        let is_active = |display: &Display<W>| matches!(display.state, State::Active { .. });
+        let mut owners = self.by_client.iter().filter(|(_, display)| display.app == app);
+        // What nobody plays there is nothing to share.
+        let owner = match others {
+            Others::Share => owners.find(|(_, display)| is_active(display)),
+            _ => owners.max_by_key(|(_, display)| is_active(display)),
+        };
+        owner.map(|(owner, _)| (others, *owner))
+    }
+
+    /// What `owner` shows now.
+    pub fn shown(&self, owner: &Fingerprint) -> Option<W> {
+        let display = self.by_client.get(owner)?;
+        matches!(display.state, State::Active { .. }).then(|| display.held.clone())
+    }
+
+    /// `heir` takes over what `owner` has with `app`, as soon as no session of the owner holds it. True if it does.
+    pub fn handle_taken_over(
+        &mut self,
+        now: Instant,
+        owner: &Fingerprint,
+        heir: Fingerprint,
+        app: u32,
+    ) -> bool {
+        let is_it = self.by_client.get(owner).is_some_and(|display| display.app == app);
+        if self.closing || !is_it || self.by_client.contains_key(&heir) {
+            return false;
+        }
+        let Some(display) = self.take_lingering(owner) else { return false };
+        let state = State::Lingering { until: Some(now + SETTLING) };
+        self.by_client.insert(heir, Display { state, ..display });
+        true
     }
 
     /// The streams of `session` run.
@@ -107,7 +143,8 @@ impl<W> Displays<W> {
         }
     }
 
-    /// `session` is over, or goes no further: its display is kept as what `wait` says, or removed.
+    /// `session` is over, or goes no further: its display is kept as what `wait` holds then, or removed. True
+    /// if it is kept.
     pub fn handle_left(
         &mut self,
         now: Instant,
@@ -115,9 +152,9 @@ impl<W> Displays<W> {
         session: SessionId,
         leaving: Leaving,
         wait: impl FnOnce() -> W,
-    ) {
-        let (linger, closing) = (self.linger, self.closing);
-        let Some(display) = self.active_of(client, session) else { return };
+    ) -> bool {
+        let (linger, closing) = (self.settings.linger, self.closing);
+        let Some(display) = self.active_of(client, session) else { return false };
         let linger = match leaving {
             Leaving::Ended => Linger::Immediately,
             Leaving::Replaced if !display.played => Linger::For(SETTLING),
@@ -130,10 +167,11 @@ impl<W> Displays<W> {
             Linger::UntilReleased if !closing => None,
             _ => {
                 self.by_client.remove(client);
-                return;
+                return false;
             }
         };
-        display.state = State::Lingering { until, waiting: wait() };
+        (display.state, display.held) = (State::Lingering { until }, wait());
+        true
     }
 
     /// `session` lost its display, if it had one: that is removed.
@@ -147,7 +185,7 @@ impl<W> Displays<W> {
 
     /// The client quits, or may not come back: its display is removed if it lingers. An active one is its session's.
     pub fn handle_released(&mut self, client: &Fingerprint) -> Option<W> {
-        Some(self.take_lingering(client)?.waiting)
+        Some(self.take_lingering(client)?.held)
     }
 
     /// The host ends: all that linger are removed.
@@ -160,7 +198,7 @@ impl<W> Displays<W> {
     /// Whose display has waited long enough: it is removed.
     pub fn poll(&mut self, now: Instant) -> Option<(Fingerprint, W)> {
         let is_over = |display: &Display<W>| match display.state {
-            State::Lingering { until: Some(until), .. } => until <= now,
+            State::Lingering { until: Some(until) } => until <= now,
             _ => false,
         };
         let client =
@@ -172,19 +210,12 @@ impl<W> Displays<W> {
         (self.by_client.get(client)).is_some_and(|display| matches!(display.state, State::Lingering { .. }))
     }
 
-    fn take_lingering(&mut self, client: &Fingerprint) -> Option<Lingering<W>> {
-        if !self.lingers(client) {
-            return None;
-        }
-        let Display { app, played, state } = self.by_client.remove(client)?;
-        match state {
-            State::Lingering { waiting, .. } => Some(Lingering { app, played, waiting }),
-            State::Active { .. } => None,
-        }
+    fn take_lingering(&mut self, client: &Fingerprint) -> Option<Display<W>> {
+        if self.lingers(client) { self.by_client.remove(client) } else { None }
     }
 
     fn active_of(&mut self, client: &Fingerprint, session: SessionId) -> Option<&mut Display<W>> {
-        let is_its = |state: &State<W>| matches!(state, State::Active { session: its } if *its == session);
+        let is_its = |state: &State| matches!(state, State::Active { session: its } if *its == session);
         self.by_client.get_mut(client).filter(|display| is_its(&display.state))
     }
 }

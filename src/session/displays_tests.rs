@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const ADA: Fingerprint = Fingerprint([1; 32]);
+const BOB: Fingerprint = Fingerprint([2; 32]);
 const KEPT: Duration = Duration::from_secs(10);
 const LINGERS: [Linger; 3] = [Linger::Immediately, Linger::For(KEPT), Linger::UntilReleased];
 const LEAVINGS: [(Leaving, &str); 3] = [
@@ -15,6 +16,14 @@ const LEAVINGS: [(Leaving, &str); 3] = [
 /// Displays of which the session that left last is held.
 type Sessions = Displays<SessionId>;
 
+fn settings(linger: Linger) -> DisplaySettings {
+    DisplaySettings { linger, others: Others::TakeOver }
+}
+
+fn open(displays: &mut Sessions, client: Fingerprint, session: u64, app: u32) {
+    displays.handle_opened(client, SessionId(session), app, SessionId(session));
+}
+
 fn leave(
     displays: &mut Sessions,
     now: Instant,
@@ -22,7 +31,8 @@ fn leave(
     session: u64,
     leaving: Leaving,
 ) -> bool {
-    displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
+    let is_kept = displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
+    assert!(!is_kept || displays.lingers(client));
     displays.lingers(client)
 }
 
@@ -37,9 +47,9 @@ fn name(displays: &Sessions) -> &'static str {
 
 /// Ada's display: not there, opened, active, left by session 1, and replaced before it was played on.
 fn beginning(which: usize, begin: Instant) -> Sessions {
-    let mut displays = Displays::new(Linger::For(KEPT));
+    let mut displays = Displays::new(settings(Linger::For(KEPT)));
     if which > 0 {
-        displays.handle_opened(ADA, SessionId(1), 7);
+        open(&mut displays, ADA, 1, 7);
     }
     if which == 2 || which == 3 {
         displays.handle_played(&ADA, SessionId(1));
@@ -67,7 +77,7 @@ fn diagram() -> String {
             }
         };
         if which == 0 {
-            note("a session needs one", &|displays| displays.handle_opened(ADA, SessionId(2), 7));
+            note("a session needs one", &|displays| open(displays, ADA, 2, 7));
         }
         note("it plays", &|displays| displays.handle_played(&ADA, SessionId(1)));
         note("the client comes back", &|displays| _ = displays.handle_return(ADA, SessionId(2), 7));
@@ -75,6 +85,9 @@ fn diagram() -> String {
         for (leaving, event) in LEAVINGS {
             note(event, &|displays| _ = leave(displays, begin, &ADA, 1, leaving));
         }
+        note("another client takes over", &|displays| {
+            displays.handle_taken_over(begin, &ADA, BOB, 7);
+        });
         note("released", &|displays| _ = displays.handle_released(&ADA));
         note("time is up", &|displays| _ = displays.poll(begin + SETTLING));
         note("the host ends", &|displays| _ = displays.handle_closing());
@@ -94,8 +107,8 @@ fn the_documents_draw_what_displays_do() {
 }
 
 fn played(linger: Linger) -> Sessions {
-    let mut displays = Displays::new(linger);
-    displays.handle_opened(ADA, SessionId(1), 7);
+    let mut displays = Displays::new(settings(linger));
+    open(&mut displays, ADA, 1, 7);
     displays.handle_played(&ADA, SessionId(1));
     displays
 }
@@ -138,8 +151,8 @@ fn a_newer_session_finds_the_display_even_where_none_is_kept() {
 
 #[test]
 fn nobody_waits_for_long_for_what_nobody_saw() {
-    let (mut displays, begin) = (Displays::new(Linger::UntilReleased), Instant::now());
-    displays.handle_opened(ADA, SessionId(1), 7);
+    let (mut displays, begin) = (Displays::new(settings(Linger::UntilReleased)), Instant::now());
+    open(&mut displays, ADA, 1, 7);
     assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced));
     assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Kept(SessionId(1)));
     assert!(!leave(&mut displays, begin, &ADA, 2, Leaving::Away), "nobody played on it still");
@@ -150,10 +163,55 @@ fn nobody_waits_for_long_for_what_nobody_saw() {
 fn an_older_session_that_hangs_has_no_say_in_the_display_of_a_newer_one() {
     let (mut displays, begin) = (played(Linger::For(KEPT)), Instant::now());
     assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
-    displays.handle_opened(ADA, SessionId(2), 7);
+    open(&mut displays, ADA, 2, 7);
     displays.handle_played(&ADA, SessionId(2));
     assert!(!leave(&mut displays, begin, &ADA, 1, Leaving::Away));
     assert!(leave(&mut displays, begin, &ADA, 2, Leaving::Away));
+}
+
+#[test]
+fn others_meet_who_has_the_app_on_a_display_unless_they_have_it_themselves() {
+    for others in [Others::OwnDisplay, Others::TakeOver, Others::Refuse, Others::Share] {
+        let (mut displays, begin) = (played(Linger::UntilReleased), Instant::now());
+        displays.settings.others = others;
+        let met = (others != Others::OwnDisplay).then_some((others, ADA));
+        assert_eq!(
+            (displays.meets(&BOB, 7), displays.meets(&BOB, 8), displays.meets(&ADA, 7)),
+            (met, None, None)
+        );
+        assert_eq!(displays.shown(&ADA), Some(SessionId(1)));
+        leave(&mut displays, begin, &ADA, 1, Leaving::Away);
+        // A display that nobody looks at can be had, but not shared.
+        assert_eq!(displays.meets(&BOB, 7), met.filter(|_| others != Others::Share));
+        assert_eq!(displays.shown(&ADA), None);
+    }
+}
+
+#[test]
+fn of_two_who_have_the_app_the_one_who_plays_is_met() {
+    for who_plays in [ADA, BOB] {
+        let (mut displays, begin) = (played(Linger::UntilReleased), Instant::now());
+        open(&mut displays, BOB, 2, 7);
+        displays.handle_played(&BOB, SessionId(2));
+        let (away, session) = if who_plays == ADA { (BOB, 2) } else { (ADA, 1) };
+        assert!(leave(&mut displays, begin, &away, session, Leaving::Away));
+        assert_eq!(displays.meets(&Fingerprint([3; 32]), 7), Some((Others::TakeOver, who_plays)));
+    }
+}
+
+#[test]
+fn what_is_taken_over_waits_for_its_heir_alone() {
+    let (mut displays, begin) = (played(Linger::Immediately), Instant::now());
+    assert!(!displays.handle_taken_over(begin, &ADA, BOB, 7), "its session holds it");
+    assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced));
+    assert!(!displays.handle_taken_over(begin, &ADA, BOB, 8), "that is another app");
+    assert!(displays.handle_taken_over(begin, &ADA, BOB, 7));
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
+    assert_eq!(displays.handle_return(BOB, SessionId(3), 7), Found::Kept(SessionId(1)));
+    let (mut displays, begin) = (played(Linger::UntilReleased), Instant::now());
+    assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Away));
+    assert!(displays.handle_taken_over(begin, &ADA, BOB, 7));
+    assert_eq!(displays.poll(begin + SETTLING), Some((BOB, SessionId(1))), "nobody came");
 }
 
 #[derive(Clone, Debug)]
@@ -179,6 +237,11 @@ enum Operation {
     Released {
         client: u8,
     },
+    TakesOver {
+        owner: u8,
+        heir: u8,
+        app: u32,
+    },
     Passes(Duration),
 }
 
@@ -194,6 +257,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         }),
         (0..3u8, 7..9u32).prop_map(|(client, app)| Operation::Launches { client, app }),
         (0..3u8).prop_map(|client| Operation::Released { client }),
+        (0..3u8, 0..3u8, 7..9u32).prop_map(|(owner, heir, app)| Operation::TakesOver { owner, heir, app }),
         (0..40u64).prop_map(|seconds| Operation::Passes(Duration::from_secs(seconds))),
     ]
 }
@@ -214,7 +278,7 @@ proptest! {
         linger in 0..LINGERS.len(), operations in proptest::collection::vec(operation(), 1..60),
     ) {
         let linger = LINGERS[linger];
-        let (mut displays, mut now, mut sessions) = (Sessions::new(linger), Instant::now(), 0);
+        let (mut displays, mut now, mut sessions) = (Sessions::new(settings(linger)), Instant::now(), 0);
         let mut record: BTreeMap<u8, Past> = BTreeMap::new();
         let id = |client: u8| Fingerprint([client; 32]);
         for operation in operations {
@@ -231,7 +295,7 @@ proptest! {
                     let is_kept = matches!(found, Found::Kept(_));
                     prop_assert_eq!(found, meant);
                     if !is_kept {
-                        displays.handle_opened(id(client), SessionId(sessions), app);
+                        open(&mut displays, id(client), sessions, app);
                     }
                     let was_played = is_kept && left.is_some_and(|past| past.was_played);
                     record.insert(client, Past { app, session: sessions, is_shown: true, was_played, ends: None });
@@ -278,6 +342,16 @@ proptest! {
                     prop_assert_eq!(displays.handle_released(&id(client)), meant);
                     if meant.is_some() {
                         record.remove(&client);
+                    }
+                }
+                Operation::TakesOver { owner, heir, app } => {
+                    let left = record.get(&owner).filter(|past| !past.is_shown && past.app == app).cloned();
+                    let meant = left.filter(|_| !record.contains_key(&heir));
+                    let is_done = displays.handle_taken_over(now, &id(owner), id(heir), app);
+                    prop_assert_eq!(is_done, meant.is_some());
+                    if let Some(past) = meant {
+                        record.remove(&owner);
+                        record.insert(heir, Past { ends: Some(now + SETTLING), ..past });
                     }
                 }
                 Operation::Passes(time) => {

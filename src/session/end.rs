@@ -12,6 +12,10 @@ pub(super) enum End {
     /// The same client launches again.
     Replaced,
     HostEnds,
+    /// Another client took over what it played.
+    TakenOver,
+    /// Whose display it saw has left.
+    OwnerLeft,
     /// The client may not play any more.
     Revoked,
     /// The client closed its connection; it may resume.
@@ -30,9 +34,13 @@ impl End {
     /// What to tell the client; nothing to one that is not there.
     pub fn termination(&self) -> Option<u32> {
         match self {
-            Self::Quit | Self::Replaced | Self::HostEnds | Self::Revoked | Self::AppEnded(_) => {
-                Some(termination::GRACEFUL)
-            }
+            Self::Quit
+            | Self::Replaced
+            | Self::TakenOver
+            | Self::OwnerLeft
+            | Self::HostEnds
+            | Self::Revoked
+            | Self::AppEnded(_) => Some(termination::GRACEFUL),
             Self::Failed(_) => Some(termination::FRAME_CONVERSION),
             Self::ClientLeft | Self::Silent | Self::NeverPlayed => None,
         }
@@ -42,10 +50,13 @@ impl End {
     pub fn leaving(&self) -> Leaving {
         match self {
             Self::ClientLeft | Self::Silent | Self::NeverPlayed => Leaving::Away,
-            Self::Replaced => Leaving::Replaced,
-            Self::Quit | Self::HostEnds | Self::Revoked | Self::AppEnded(_) | Self::Failed(_) => {
-                Leaving::Ended
-            }
+            Self::Replaced | Self::TakenOver => Leaving::Replaced,
+            Self::Quit
+            | Self::OwnerLeft
+            | Self::HostEnds
+            | Self::Revoked
+            | Self::AppEnded(_)
+            | Self::Failed(_) => Leaving::Ended,
         }
     }
 
@@ -61,6 +72,8 @@ impl fmt::Display for End {
             Self::Quit => "the client quit the app",
             Self::Replaced => "the client launched again",
             Self::HostEnds => "the host ends",
+            Self::TakenOver => "another client took it over",
+            Self::OwnerLeft => "the display that it saw is gone",
             Self::Revoked => "the client may not play any more",
             Self::ClientLeft => "the client left, and may resume",
             Self::Silent => "nothing was heard of the client, and it may resume",

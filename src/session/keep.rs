@@ -2,9 +2,9 @@
 
 use super::displays::{Displays, Found, Leaving};
 use super::end::End;
-use super::view::{View, Waiting};
+use super::view::{Held, View};
 use super::{Shared, apps, short};
-use crate::config::Linger;
+use crate::config::DisplaySettings;
 use crate::identity::Fingerprint;
 use crate::pipeline::description::Mode;
 use crate::pipeline::source::Health;
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// The displays of this host.
 pub(super) struct Keep {
-    displays: Mutex<Displays<Waiting>>,
+    displays: Mutex<Displays<Held>>,
     /// Displays that are being ended.
     ending: TaskTracker,
 }
@@ -37,7 +37,7 @@ pub(super) struct Purpose {
 /// A display that was removed, and what ran there.
 pub(super) struct Removed {
     app: Option<apps::Started>,
-    waiting: Waiting,
+    held: Held,
 }
 
 /// Waits until a removed display has ended.
@@ -48,11 +48,11 @@ pub(super) async fn ended(display: JoinHandle<()>) {
 }
 
 impl Keep {
-    pub fn new(linger: Linger) -> Keep {
-        Keep { displays: Mutex::new(Displays::new(linger)), ending: TaskTracker::new() }
+    pub fn new(settings: DisplaySettings) -> Keep {
+        Keep { displays: Mutex::new(Displays::new(settings)), ending: TaskTracker::new() }
     }
 
-    fn displays(&self) -> MutexGuard<'_, Displays<Waiting>> {
+    pub fn displays(&self) -> MutexGuard<'_, Displays<Held>> {
         self.displays.lock().expect("nothing panics while it holds the displays")
     }
 }
@@ -61,32 +61,32 @@ impl Shared {
     /// The display that the client left, for its session to go on with, if there is one.
     pub(super) async fn find_display(&self, purpose: Purpose) -> Option<View> {
         let Purpose { session, client, app, mode } = purpose;
-        let (waiting, is_its) = {
+        let (held, is_its) = {
             let mut displays = self.keep.displays();
             match displays.handle_return(client, session, app) {
                 Found::Nothing => return None,
-                Found::Kept(waiting) => (waiting, true),
-                Found::Other(waiting) => (waiting, false),
+                Found::Kept(held) => (held, true),
+                Found::Other(held) => (held, false),
             }
         };
-        let is_over = matches!(*waiting.source.health().borrow(), Health::Over(_));
+        let is_over = matches!(*held.source.health().borrow(), Health::Over(_));
         if is_over || !is_its {
             if is_its {
                 self.forget_display(&client, session);
             }
-            let removed = self.removed(&client, waiting);
+            let removed = self.removed(&client, held);
             // It goes on ending when nobody waits any more.
             ended(self.end(removed)).await;
             return None;
         }
         self.equipment.apps.hand_over(&client, session);
         tracing::info!(%session, client = %short(&client), "its display is still there");
-        Some(self.equipment.captures.return_to(waiting, mode))
+        Some(self.equipment.captures.return_to(held, mode))
     }
 
     /// A session shows what it shows on a new display.
-    pub(super) fn register_display(&self, Purpose { session, client, app, .. }: Purpose) {
-        self.keep.displays().handle_opened(client, session, app);
+    pub(super) fn register_display(&self, Purpose { session, client, app, mode }: Purpose, view: &View) {
+        self.keep.displays().handle_opened(client, session, app, view.held(session, mode));
     }
 
     pub(super) fn mark_display_played(&self, client: &Fingerprint, session: SessionId) {
@@ -102,18 +102,22 @@ impl Shared {
         how: impl FnOnce() -> Leaving,
     ) -> Option<View> {
         let Purpose { session, client, mode, .. } = purpose;
-        let mut view = Some(view);
-        {
+        let is_kept = {
             let mut displays = self.keep.displays();
-            let wait = || view.take().expect("it is there").leave(session, mode);
-            displays.handle_left(Instant::now(), &client, session, how(), wait);
+            displays.handle_left(Instant::now(), &client, session, how(), || view.held(session, mode))
+        };
+        if !is_kept {
+            return Some(view);
         }
-        if view.is_none() {
-            tracing::info!(%session, "its display waits for the client");
-            let shared = self.clone();
-            tokio::spawn(async move { shared.watch(client).await });
-        }
-        view
+        tracing::info!(%session, "its display waits for the client");
+        self.watch_later(client);
+        None
+    }
+
+    /// Sees to the end of the time that a client's display waits.
+    pub(super) fn watch_later(self: &Arc<Self>, client: Fingerprint) {
+        let shared = self.clone();
+        tokio::spawn(async move { shared.watch(client).await });
     }
 
     /// A session is over that has no display, or lost it on the way. Whether it had one.
@@ -139,8 +143,8 @@ impl Shared {
 
     fn remove_those_that_waited(&self) {
         let mut displays = self.keep.displays();
-        while let Some((client, waiting)) = displays.poll(Instant::now()) {
-            let removed = self.removed(&client, waiting);
+        while let Some((client, held)) = displays.poll(Instant::now()) {
+            let removed = self.removed(&client, held);
             self.write_off(&client, "its client did not come back");
             drop(self.end(removed));
         }
@@ -150,8 +154,8 @@ impl Shared {
     pub(super) fn release_display(&self, client: &Fingerprint, why: &str) -> Option<JoinHandle<()>> {
         let removed = {
             let mut displays = self.keep.displays();
-            let waiting = displays.handle_released(client)?;
-            self.removed(client, waiting)
+            let held = displays.handle_released(client)?;
+            self.removed(client, held)
         };
         self.write_off(client, why);
         Some(self.end(removed))
@@ -161,16 +165,16 @@ impl Shared {
     pub(super) fn release_other_display(&self, client: &Fingerprint, app: u32) -> Option<JoinHandle<()>> {
         let removed = {
             let mut displays = self.keep.displays();
-            let waiting = displays.handle_launched(Instant::now(), client, app)?;
-            self.removed(client, waiting)
+            let held = displays.handle_launched(Instant::now(), client, app)?;
+            self.removed(client, held)
         };
         self.write_off(client, "its client launched another app");
         Some(self.end(removed))
     }
 
     /// In one step with the decision: what a session of the client starts from now on is another app.
-    fn removed(&self, client: &Fingerprint, waiting: Waiting) -> Removed {
-        Removed { app: self.equipment.apps.take_of(client, waiting.session), waiting }
+    fn removed(&self, client: &Fingerprint, held: Held) -> Removed {
+        Removed { app: self.equipment.apps.take_of(client, held.session), held }
     }
 
     /// Nobody can come back to it any more.
@@ -186,18 +190,18 @@ impl Shared {
     }
 
     /// First the app, then what it is on.
-    fn end(&self, Removed { app, waiting }: Removed) -> JoinHandle<()> {
+    fn end(&self, Removed { app, held }: Removed) -> JoinHandle<()> {
         self.keep.ending.spawn(async move {
             apps::end(app).await;
-            waiting.source.close().await;
+            held.source.close().await;
         })
     }
 
     /// Ends what waits for clients, and keeps nothing from now on; the host ends.
     pub(super) async fn end_displays(&self) {
         let left = self.keep.displays().handle_closing();
-        for (client, waiting) in left {
-            let removed = self.removed(&client, waiting);
+        for (client, held) in left {
+            let removed = self.removed(&client, held);
             drop(self.end(removed));
         }
         self.keep.ending.close();

@@ -11,6 +11,7 @@ mod journal;
 mod keep;
 mod keyframes;
 pub mod longterm;
+mod others;
 mod play;
 mod player;
 mod silence;
@@ -20,7 +21,7 @@ mod view;
 pub use apps::Apps;
 pub use captures::Captures;
 
-use crate::config::{Linger, SendSettings};
+use crate::config::{DisplaySettings, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
@@ -58,7 +59,9 @@ pub struct Equipment {
     pub send_video: SendDescription,
     pub send_audio: SendDescription,
     pub send: SendSettings,
-    pub linger: Linger,
+    pub displays: DisplaySettings,
+    /// So many clients may play at the same time.
+    pub most_players: u32,
     pub control: ControlServer,
     pub video_socket: Arc<MediaSocket>,
     pub audio_socket: Arc<MediaSocket>,
@@ -92,7 +95,7 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Sessions {
     pub fn new(equipment: Equipment) -> Self {
-        let keep = Keep::new(equipment.linger);
+        let keep = Keep::new(equipment.displays);
         let shared = Shared { equipment, table: Mutex::default(), journal: Journal::default(), keep };
         Self { shared: Arc::new(shared) }
     }
@@ -125,6 +128,9 @@ impl Sessions {
         if let Some(reason) = self.mode_refusal(request.mode) {
             return Err(Refusal::new(400, reason));
         }
+        if let Some(refusal) = self.shared.refuse_other(&request.client, app).await {
+            return Err(refusal);
+        }
         let mut random = [0; 20];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
         let secrets = Secrets::from_random(random);
@@ -145,6 +151,10 @@ impl Sessions {
             let mut table = self.table();
             if table.is_closing() {
                 return Err(Refusal::new(503, "This host is shutting down."));
+            }
+            let (others, most) = (table.others_than(&client), self.shared.equipment.most_players as usize);
+            if others >= most {
+                return Err(Refusal::new(503, others::too_many(others)));
             }
             let before: Vec<_> = table.of_client(&client).map(|entry| entry.handle.clone()).collect();
             table.set_app(client, app);
@@ -171,6 +181,7 @@ impl Sessions {
             keep::ended(removed).await;
         }
         self.shared.equipment.apps.end_other(&client, app).await;
+        self.shared.take_over(&client, app).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
     }
 

@@ -40,6 +40,7 @@ impl<'a> Play<'a> {
 
     /// Serves the client until there is a reason to end.
     pub async fn serve(mut self, inbox: &mut mpsc::Receiver<Command>) -> End {
+        let gone = self.stage.view.gone();
         let black_due = Instant::now() + FIRST_FRAME_LIMIT;
         let mut shows_something = false;
         let mut second = interval(SECOND);
@@ -97,6 +98,7 @@ impl<'a> Play<'a> {
                     self.show_black_if_nothing_came();
                     None
                 }
+                () = gone.cancelled() => Some(End::OwnerLeft),
                 () = sleep_until(self.silence.deadline()) => Some(End::Silent),
             };
             if let Some(end) = ended {

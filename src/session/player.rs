@@ -184,6 +184,9 @@ impl Player {
 
     /// What the client launched, on what it looks at. A picture without it is better than none.
     fn run_app(&self, params: &StreamParams, view: &View) {
+        if view.is_guest() {
+            return;
+        }
         let (id, LaunchRequest { client, app, .. }) = (self.id, self.launch.clone());
         let mut environment = apps::surroundings(mode_of(params));
         let (shared, display) = (self.shared.clone(), view.display());
@@ -247,13 +250,16 @@ impl Player {
         if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
             return Ok(view);
         }
+        if let Some(view) = self.shared.share_display(&self.purpose(mode)) {
+            return Ok(view);
+        }
         let captures = &self.shared.equipment.captures;
         let view = match self.is_isolated().await {
             true => captures.open_isolated(mode).await?,
             false => captures.open(mode).await?,
         };
         if view.display().is_some() {
-            self.shared.register_display(self.purpose(mode));
+            self.shared.register_display(self.purpose(mode), &view);
         }
         Ok(view)
     }

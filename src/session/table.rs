@@ -6,7 +6,7 @@
 use crate::identity::Fingerprint;
 use crate::protocol::params::SessionKey;
 use crate::protocol::rtsp::SessionId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// What the host remembers of a session; `H` is how to reach the task that runs it.
@@ -90,6 +90,12 @@ impl<H> Table<H> {
     /// The sessions of one client: one at most, but while it is replaced.
     pub fn of_client(&self, client: &Fingerprint) -> impl Iterator<Item = &Entry<H>> {
         self.sessions.values().filter(move |entry| entry.client == *client)
+    }
+
+    /// How many other clients have a session.
+    pub fn others_than(&self, client: &Fingerprint) -> usize {
+        let others: BTreeSet<_> = self.sessions.values().map(|entry| entry.client).collect();
+        others.len() - usize::from(others.contains(client))
     }
 
     /// This session is there, and its client launched nothing after it.
@@ -241,6 +247,16 @@ mod tests {
         assert!(!table.is_newest(first) && table.is_newest(other) && table.is_newest(second));
         table.remove(second);
         assert!(table.is_newest(first) && !table.is_newest(second));
+    }
+
+    #[test]
+    fn players_are_counted_once_and_without_the_one_who_asks() {
+        let mut table = Table::default();
+        for client in [ADA, BOB, ADA] {
+            table.insert(entry(client, true, [10, 0, 0, 1]));
+        }
+        let others = [ADA, Fingerprint([3; 32])].map(|client| table.others_than(&client));
+        assert_eq!(others, [1, 2]);
     }
 
     #[test]

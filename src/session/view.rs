@@ -8,20 +8,24 @@ use crate::pipeline::source::{Health, Looking, Source};
 use crate::protocol::rtsp::SessionId;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A source that is looked at.
 pub(super) struct Look {
     description: CaptureDescription,
     pub source: Arc<Source>,
+    /// It is somebody else's.
+    is_guest: bool,
     _looking: Looking,
 }
 
-/// A display that nobody looks at.
-pub(super) struct Waiting {
+/// A display, apart from the session that looks at it.
+#[derive(Clone)]
+pub(super) struct Held {
     pub description: CaptureDescription,
     pub source: Arc<Source>,
-    /// The last that looked, and in which mode.
+    /// The last of its client's that looked, and in which mode.
     pub session: SessionId,
     pub mode: Mode,
     /// It was what is on, and not there for an app alone.
@@ -30,7 +34,12 @@ pub(super) struct Waiting {
 
 impl Look {
     pub fn new(description: &CaptureDescription, source: Arc<Source>) -> Look {
-        Look { description: description.clone(), _looking: source.look(), source }
+        Look { description: description.clone(), _looking: source.look(), source, is_guest: false }
+    }
+
+    /// At a display of somebody else's.
+    pub fn as_guest(held: Held) -> Look {
+        Look { is_guest: true, ..Look::new(&held.description, held.source) }
     }
 
     /// Of its description.
@@ -40,12 +49,12 @@ impl Look {
 
     /// It belongs to one session.
     pub fn is_own(&self) -> bool {
-        self.description.follows_client()
+        self.description.follows_client() && !self.is_guest
     }
 
-    /// Apps show themselves there.
+    /// The session's apps show themselves there.
     fn is_display(&self) -> bool {
-        self.description.opens_display()
+        self.description.opens_display() && !self.is_guest
     }
 
     /// Why it shows nothing new at present, if that is so.
@@ -102,6 +111,16 @@ impl View {
         self.look.is_display().then(|| self.look.source.display())
     }
 
+    /// What it looks at is somebody else's.
+    pub fn is_guest(&self) -> bool {
+        self.look.is_guest
+    }
+
+    /// Cancelled when somebody else's display goes.
+    pub fn gone(&self) -> CancellationToken {
+        if self.look.is_guest { self.look.source.stopped() } else { CancellationToken::new() }
+    }
+
     /// Name of the description that is shown.
     pub fn name(&self) -> &str {
         self.look.name()
@@ -134,10 +153,11 @@ impl View {
         }
     }
 
-    /// Looks away from a display, which stays as it is.
-    pub fn leave(self, session: SessionId, mode: Mode) -> Waiting {
-        let Look { description, source, .. } = self.look;
-        Waiting { description, source, session, mode, entered: self.entered.is_some() }
+    /// The display that a session looks at.
+    pub fn held(&self, session: SessionId, mode: Mode) -> Held {
+        let Look { description, source, .. } = &self.look;
+        let (description, source) = (description.clone(), source.clone());
+        Held { description, source, session, mode, entered: self.entered.is_some() }
     }
 
     /// Ends the sources of the session's own; a shared one stays.

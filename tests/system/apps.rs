@@ -35,7 +35,7 @@ fn started(folder: &Path, title: &str) -> Vec<String> {
 }
 
 /// How many processes there are of the apps of the host that has this identity.
-fn left(identity: &str) -> usize {
+pub fn left(identity: &str) -> usize {
     let mark = format!("MOONPIPE_APP={identity}/");
     let environments = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         entry.file_name().to_str()?.parse::<u32>().ok()?;
@@ -48,7 +48,7 @@ fn nothing_left(identity: &str) {
     until("every process of the app is gone", SOON, || (left(identity) == 0).then_some(()));
 }
 
-fn about(client: &Client, field: &str) -> String {
+pub fn about(client: &Client, field: &str) -> String {
     client.get("/serverinfo")["root"][field].as_str().expect("a text").to_owned()
 }
 

@@ -1,13 +1,21 @@
 //! Displays that a host makes itself, and apps that fill them with a colour.
 
-use super::client::Report;
+use super::client::{Client, Report};
+use super::host::{Host, Setup};
 use std::path::Path;
+use tempfile::TempDir;
 
 /// As programs are told, and as it is seen.
 pub type Colour = (&'static str, [f64; 3]);
 
 pub const RED: Colour = ("c83214", [200.0, 50.0, 20.0]);
 pub const BLUE: Colour = ("1432c8", [20.0, 50.0, 200.0]);
+
+/// Begins a stream of the app of a [`House`].
+pub const SMALL: [&str; 9] =
+    ["--app", "game", "--decode", "--width", "640", "--height", "360", "--fps", "30"];
+pub const LARGE: [&str; 9] =
+    ["--app", "game", "--decode", "--width", "1280", "--height", "720", "--fps", "60"];
 
 pub fn is_near(seen: [f64; 3], meant: [f64; 3]) -> bool {
     seen.iter().zip(meant).all(|(seen, meant)| (seen - meant).abs() <= 8.0)
@@ -38,4 +46,69 @@ pub fn sockets(runtime_dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(runtime_dir).expect("a folder").flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("wayland-")).collect()
+}
+
+/// A host with one app, which fills its display with a colour and writes down that it was started.
+pub struct House {
+    pub host: Host,
+    pub client: Client,
+    runtime_dir: TempDir,
+    config: String,
+    apps: String,
+}
+
+impl House {
+    pub fn new(config: &str) -> House {
+        let runtime_dir = tempfile::tempdir().expect("a folder");
+        let starts = runtime_dir.path().join("starts");
+        let cmd = format!("sh -c 'echo $$ >> {} && exec {}'", starts.display(), terminal(RED));
+        let apps = app("game", &cmd, "");
+        let host = Host::with(&setup(config, &apps, runtime_dir.path()));
+        let client = Client::paired(&host);
+        House { host, client, runtime_dir, config: config.to_owned(), apps }
+    }
+
+    /// The same after its host was killed.
+    pub fn again(mut self) -> House {
+        self.host = self.host.again(&setup(&self.config, &self.apps, self.runtime_dir.path()));
+        self
+    }
+
+    /// How often the app was started.
+    pub fn starts(&self) -> usize {
+        let starts = std::fs::read_to_string(self.runtime_dir.path().join("starts"));
+        starts.map_or(0, |text| text.lines().count())
+    }
+
+    /// The process of the app.
+    pub fn app(&self) -> Option<u32> {
+        let starts = std::fs::read_to_string(self.runtime_dir.path().join("starts")).ok()?;
+        starts.lines().last()?.parse().ok()
+    }
+
+    /// Sockets of displays.
+    pub fn displays(&self) -> Vec<String> {
+        sockets(self.runtime_dir.path())
+    }
+
+    /// Plays for eight seconds, sees the app in the last corner of the picture, and leaves in that way.
+    #[track_caller]
+    pub fn play(&self, client: &Client, mode: &[&str], how: &[&str]) {
+        let report = client.stream(8, &[mode, &[corner(mode)], how].concat());
+        assert_eq!((report.error, report.terminated), (0, None), "{report:#?}");
+        assert_colour(&report, RED);
+    }
+}
+
+fn setup<'a>(config: &'a str, apps: &'a str, runtime_dir: &'a Path) -> Setup<'a> {
+    let arguments = &["--source", "virtual", "--log", "debug"];
+    Setup { apps: Some(apps), arguments, runtime_dir: Some(runtime_dir), config, ..Setup::default() }
+}
+
+/// Looks at the last corner of the picture.
+pub fn corner(mode: &[&str]) -> &'static str {
+    match mode[4] {
+        "640" => "--colour=corner=580,300,40,40",
+        _ => "--colour=corner=1200,640,60,60",
+    }
 }
