@@ -46,6 +46,34 @@ fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
     until("nothing runs", SOON, || (client.running_app() == "0").then_some(()));
 }
 
+/// Encoded and decoded by processors, most frames of it come late; those that come are right.
+#[test]
+fn a_large_and_fast_display_is_shown_in_its_own_size() {
+    let _turn = turn();
+    let runtime_dir = tempfile::tempdir().expect("a folder");
+    let host = Host::with(&Setup {
+        apps: Some(&app("terminal", &terminal(RED), "")),
+        arguments: &["--source", "virtual", "--log", "debug"],
+        runtime_dir: Some(runtime_dir.path()),
+        ..Setup::default()
+    });
+    let mode = ["--width", "2560", "--height", "1440", "--fps", "120", "--bitrate", "40000"];
+    let look = [
+        "--app",
+        "terminal",
+        "--decode",
+        "--colour",
+        "right=2480,1360,60,60",
+        "--colour",
+        "left=10,1340,60,60",
+    ];
+    let report = Client::paired(&host).stream(10, &[&look[..], &mode].concat());
+    println!("{report:#?}");
+    assert_eq!((report.error, report.terminated), (0, None), "{report:#?}");
+    assert_eq!((report.sizes.as_slice(), report.decode_errors), (&[(2560, 1440)][..], 0), "{report:#?}");
+    assert_colour(&report, RED);
+}
+
 #[test]
 fn an_isolated_app_leaves_the_hosts_own_picture_to_the_others() {
     let _turn = turn();

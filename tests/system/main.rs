@@ -21,6 +21,7 @@ mod network;
 mod nonsense;
 mod others;
 mod pairing;
+mod players;
 mod rebuild;
 mod replay;
 mod rounds;

@@ -147,7 +147,7 @@ impl Desktop {
 
     /// A file with a tone, for the desktop's programs to play.
     pub fn tone(&self, hertz: f64, seconds: u32) -> PathBuf {
-        let path = self.folder.join("tone.wav");
+        let path = self.folder.join(format!("tone-{hertz}.wav"));
         write_tone(&path, hertz, seconds);
         path
     }

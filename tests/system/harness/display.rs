@@ -10,6 +10,8 @@ pub type Colour = (&'static str, [f64; 3]);
 
 pub const RED: Colour = ("c83214", [200.0, 50.0, 20.0]);
 pub const BLUE: Colour = ("1432c8", [20.0, 50.0, 200.0]);
+pub const GREEN: Colour = ("1ea03c", [30.0, 160.0, 60.0]);
+pub const YELLOW: Colour = ("dcc81e", [220.0, 200.0, 30.0]);
 
 /// Begins a stream of the app of a [`House`].
 pub const SMALL: [&str; 9] =
