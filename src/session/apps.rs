@@ -129,12 +129,15 @@ impl Apps {
         Ok(running.map(|running| (number, running)))
     }
 
-    /// What runs of `owner` is `heir`'s from now on.
-    pub(super) fn bequeath(&self, owner: &Fingerprint, heir: Fingerprint) {
-        let mut table = self.table();
-        if let Some(started) = table.by_client.remove(owner) {
-            table.by_client.insert(heir, started);
-        }
+    /// What `session` started for `owner` is `heir`'s from now on. What the heir had is to be ended.
+    pub(super) fn bequeath(
+        &self,
+        owner: &Fingerprint,
+        session: SessionId,
+        heir: Fingerprint,
+    ) -> Option<Started> {
+        let started = self.take_of(owner, session)?;
+        self.table().by_client.insert(heir, started)
     }
 
     /// Forgets the app of this number, and says whose it was; nothing if it was taken out already, to be ended.

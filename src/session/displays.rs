@@ -118,22 +118,22 @@ impl<W: Clone> Displays<W> {
         matches!(display.state, State::Active { .. }).then(|| display.held.clone())
     }
 
-    /// `heir` takes over what `owner` has with `app`, as soon as no session of the owner holds it. True if it does.
+    /// `heir` takes over what `owner` has with `app`, unless a session of the owner still holds it.
     pub fn handle_taken_over(
         &mut self,
         now: Instant,
         owner: &Fingerprint,
         heir: Fingerprint,
         app: u32,
-    ) -> bool {
+    ) -> Option<W> {
         let is_it = self.by_client.get(owner).is_some_and(|display| display.app == app);
         if self.closing || !is_it || self.by_client.contains_key(&heir) {
-            return false;
+            return None;
         }
-        let Some(display) = self.take_lingering(owner) else { return false };
-        let state = State::Lingering { until: Some(now + SETTLING) };
+        let display = self.take_lingering(owner)?;
+        let (held, state) = (display.held.clone(), State::Lingering { until: Some(now + SETTLING) });
         self.by_client.insert(heir, Display { state, ..display });
-        true
+        Some(held)
     }
 
     /// The streams of `session` run.
@@ -175,12 +175,9 @@ impl<W: Clone> Displays<W> {
     }
 
     /// `session` lost its display, if it had one: that is removed.
-    pub fn handle_lost(&mut self, client: &Fingerprint, session: SessionId) -> bool {
-        let had = self.active_of(client, session).is_some();
-        if had {
-            self.by_client.remove(client);
-        }
-        had
+    pub fn handle_lost(&mut self, client: &Fingerprint, session: SessionId) -> Option<W> {
+        self.active_of(client, session)?;
+        self.by_client.remove(client).map(|display| display.held)
     }
 
     /// The client quits, or may not come back: its display is removed if it lingers. An active one is its session's.

@@ -202,15 +202,15 @@ fn of_two_who_have_the_app_the_one_who_plays_is_met() {
 #[test]
 fn what_is_taken_over_waits_for_its_heir_alone() {
     let (mut displays, begin) = (played(Linger::Immediately), Instant::now());
-    assert!(!displays.handle_taken_over(begin, &ADA, BOB, 7), "its session holds it");
+    assert_eq!(displays.handle_taken_over(begin, &ADA, BOB, 7), None, "its session holds it");
     assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Replaced));
-    assert!(!displays.handle_taken_over(begin, &ADA, BOB, 8), "that is another app");
-    assert!(displays.handle_taken_over(begin, &ADA, BOB, 7));
+    assert_eq!(displays.handle_taken_over(begin, &ADA, BOB, 8), None, "that is another app");
+    assert_eq!(displays.handle_taken_over(begin, &ADA, BOB, 7), Some(SessionId(1)));
     assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
     assert_eq!(displays.handle_return(BOB, SessionId(3), 7), Found::Kept(SessionId(1)));
     let (mut displays, begin) = (played(Linger::UntilReleased), Instant::now());
     assert!(leave(&mut displays, begin, &ADA, 1, Leaving::Away));
-    assert!(displays.handle_taken_over(begin, &ADA, BOB, 7));
+    assert_eq!(displays.handle_taken_over(begin, &ADA, BOB, 7), Some(SessionId(1)));
     assert_eq!(displays.poll(begin + SETTLING), Some((BOB, SessionId(1))), "nobody came");
 }
 
@@ -348,7 +348,7 @@ proptest! {
                     let left = record.get(&owner).filter(|past| !past.is_shown && past.app == app).cloned();
                     let meant = left.filter(|_| !record.contains_key(&heir));
                     let is_done = displays.handle_taken_over(now, &id(owner), id(heir), app);
-                    prop_assert_eq!(is_done, meant.is_some());
+                    prop_assert_eq!(is_done, meant.as_ref().map(|past| SessionId(past.session)));
                     if let Some(past) = meant {
                         record.remove(&owner);
                         record.insert(heir, Past { ends: Some(now + SETTLING), ..past });

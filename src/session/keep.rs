@@ -1,4 +1,4 @@
-//! Holds the displays whose clients are away, as [`super::displays`] decides, and ends those that are removed.
+//! Holds the displays of all clients, as [`super::displays`] decides, and ends those that are removed.
 
 use super::displays::{Displays, Found, Leaving};
 use super::end::End;
@@ -123,7 +123,18 @@ impl Shared {
     /// A session is over that has no display, or lost it on the way. Whether it had one.
     pub(super) fn forget_display(&self, client: &Fingerprint, session: SessionId) -> bool {
         let mut displays = self.keep.displays();
-        displays.handle_lost(client, session)
+        displays.handle_lost(client, session).is_some()
+    }
+
+    /// A session failed in a way that nobody foresaw, and left its display as it was.
+    pub(super) fn abandon_display(&self, client: &Fingerprint, session: SessionId) {
+        let removed = {
+            let mut displays = self.keep.displays();
+            let Some(held) = displays.handle_lost(client, session) else { return };
+            self.removed(client, held)
+        };
+        self.write_off(client, "its session failed");
+        drop(self.end(removed));
     }
 
     /// Until the client's display does not linger any more.

@@ -21,7 +21,7 @@ mod view;
 pub use apps::Apps;
 pub use captures::Captures;
 
-use crate::config::{DisplaySettings, SendSettings};
+use crate::config::{DisplaySettings, Others, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
@@ -131,6 +131,8 @@ impl Sessions {
         if let Some(refusal) = self.shared.refuse_other(&request.client, app).await {
             return Err(refusal);
         }
+        // Who has to leave is not one too many.
+        let spared = self.shared.owner_under(Others::TakeOver, &request.client, app);
         let mut random = [0; 20];
         aws_lc_rs::rand::fill(&mut random).expect("the system gives random bytes");
         let secrets = Secrets::from_random(random);
@@ -152,8 +154,8 @@ impl Sessions {
             if table.is_closing() {
                 return Err(Refusal::new(503, "This host is shutting down."));
             }
-            let (others, most) = (table.others_than(&client), self.shared.equipment.most_players as usize);
-            if others >= most {
+            let others = table.others_than(&client, spared.as_ref());
+            if others >= self.shared.equipment.most_players as usize {
                 return Err(Refusal::new(503, others::too_many(others)));
             }
             let before: Vec<_> = table.of_client(&client).map(|entry| entry.handle.clone()).collect();
@@ -174,6 +176,8 @@ impl Sessions {
                 page.close("a fault of the host, see its log".into(), false);
             }
             shared.remove(id);
+            // Of a session that came to its end there is none.
+            shared.abandon_display(&client, id);
             gone.cancel();
         });
         release(before, End::Replaced).await;
@@ -181,7 +185,7 @@ impl Sessions {
             keep::ended(removed).await;
         }
         self.shared.equipment.apps.end_other(&client, app).await;
-        self.shared.take_over(&client, app).await;
+        self.shared.take_over((id, client), app).await;
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
     }
 

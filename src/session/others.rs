@@ -3,10 +3,12 @@
 
 use super::end::End;
 use super::keep::Purpose;
+use super::table::Table;
 use super::view::{Look, View};
-use super::{Shared, release, short};
+use super::{Handle, Shared, apps, release, short};
 use crate::config::Others;
 use crate::identity::Fingerprint;
+use crate::protocol::rtsp::SessionId;
 use crate::servers::nvhttp::Refusal;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -25,22 +27,45 @@ impl Shared {
         Some(Refusal::new(503, format!("{title} is taken by {}.", self.name_of(&owner))))
     }
 
-    /// Ends the session of whoever has `app`, and gives the display to `heir`.
-    pub(super) async fn take_over(self: &Arc<Self>, heir: &Fingerprint, app: u32) {
-        let Some(owner) = self.owner_under(Others::TakeOver, heir, app) else { return };
-        let sessions = self.table().of_client(&owner).map(|entry| entry.handle.clone()).collect();
-        release(sessions, End::TakenOver).await;
-        {
-            let mut displays = self.keep.displays();
-            if !displays.handle_taken_over(Instant::now(), &owner, *heir, app) {
+    /// Ends the session of whoever has `app`, and gives the display to the client of the session that wants it.
+    pub(super) async fn take_over(self: &Arc<Self>, heir: (SessionId, Fingerprint), app: u32) {
+        let Some(owner) = self.owner_under(Others::TakeOver, &heir.1, app) else { return };
+        let sessions = {
+            let table = self.table();
+            // It may be about to launch another one, and keep this no longer than that takes.
+            if table.running_app(&owner) != app || !wants(&table, heir, app) {
                 return;
             }
-            self.equipment.apps.bequeath(&owner, *heir);
-            self.table().clear_app(&owner);
-        }
+            table.of_client(&owner).map(|entry| entry.handle.clone()).collect()
+        };
+        release(sessions, End::TakenOver).await;
+        let Some(displaced) = self.inherit(&owner, heir, app) else { return };
+        apps::end(displaced).await;
         self.journal.quit(&owner, End::TakenOver.to_string());
-        tracing::info!(client = %short(heir), "takes over the display of {}", self.name_of(&owner));
-        self.watch_later(*heir);
+        tracing::info!(session = %heir.0, "takes over the display of {}", self.name_of(&owner));
+        self.watch_later(heir.1);
+    }
+
+    /// In one step, if all is still as it was; what the heir had running before is to be ended.
+    fn inherit(
+        &self,
+        owner: &Fingerprint,
+        (session, heir): (SessionId, Fingerprint),
+        app: u32,
+    ) -> Option<Option<apps::Started>> {
+        let mut displays = self.keep.displays();
+        {
+            let table = self.table();
+            if table.of_client(owner).next().is_some() || !wants(&table, (session, heir), app) {
+                return None;
+            }
+        }
+        let held = displays.handle_taken_over(Instant::now(), owner, heir, app)?;
+        let displaced = self.equipment.apps.bequeath(owner, held.session, heir);
+        let mut table = self.table();
+        table.clear_app(owner);
+        table.mark_seen(&heir);
+        Some(displaced)
     }
 
     /// The display of whoever has the app, for a session that is to see it too.
@@ -52,7 +77,8 @@ impl Shared {
         Some(View::alone(Look::as_guest(held)))
     }
 
-    fn owner_under(&self, others: Others, client: &Fingerprint, app: u32) -> Option<Fingerprint> {
+    /// Who has `app` on a display, if that means this for `client`.
+    pub(super) fn owner_under(&self, others: Others, client: &Fingerprint, app: u32) -> Option<Fingerprint> {
         let (meant, owner) = self.keep.displays().meets(client, app)?;
         (meant == others).then_some(owner)
     }
@@ -60,4 +86,10 @@ impl Shared {
     fn name_of(&self, client: &Fingerprint) -> String {
         self.equipment.clients.find(client).map_or_else(|| short(client), |known| known.name)
     }
+}
+
+/// The client still waits for that.
+fn wants(table: &Table<Handle>, (session, client): (SessionId, Fingerprint), app: u32) -> bool {
+    let is_on_its_way = table.get(session).is_some_and(|entry| entry.handle.stop.borrow().is_none());
+    is_on_its_way && table.is_newest(session) && table.running_app(&client) == app
 }

@@ -212,6 +212,10 @@ impl Player {
     async fn leave(&self, stage: Stage, end: &End) {
         let mode = stage.mode;
         let mut view = Some(stage.close().await);
+        if view.as_ref().is_some_and(View::is_guest) {
+            // It was never this client's to go on with.
+            self.clear_app();
+        }
         if view.as_ref().is_some_and(|view| view.display().is_some()) {
             // Whoever wants its end says so before asking for its display.
             let how = || self.stop.borrow().as_ref().unwrap_or(end).leaving();
@@ -231,13 +235,16 @@ impl Player {
             return None;
         }
         let apps = &self.shared.equipment.apps;
-        {
-            let mut table = self.shared.table();
-            if table.is_newest(self.id) {
-                table.clear_app(client);
-            }
-        }
+        self.clear_app();
         if is_revoked { apps.take(client) } else { apps.take_of(client, self.id) }
+    }
+
+    /// The client has nothing running any more, unless it launched something since.
+    fn clear_app(&self) {
+        let mut table = self.shared.table();
+        if table.is_newest(self.id) {
+            table.clear_app(&self.launch.client);
+        }
     }
 
     fn purpose(&self, mode: Mode) -> Purpose {
@@ -268,12 +275,7 @@ impl Player {
     async fn give_up_display(&self) {
         let client = &self.launch.client;
         if self.shared.forget_display(client, self.id) {
-            {
-                let mut table = self.shared.table();
-                if table.is_newest(self.id) {
-                    table.clear_app(client);
-                }
-            }
+            self.clear_app();
             apps::end(self.shared.equipment.apps.take_of(client, self.id)).await;
         }
     }

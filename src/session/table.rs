@@ -92,10 +92,12 @@ impl<H> Table<H> {
         self.sessions.values().filter(move |entry| entry.client == *client)
     }
 
-    /// How many other clients have a session.
-    pub fn others_than(&self, client: &Fingerprint) -> usize {
-        let others: BTreeSet<_> = self.sessions.values().map(|entry| entry.client).collect();
-        others.len() - usize::from(others.contains(client))
+    /// How many clients have a session besides this and that one.
+    pub fn others_than(&self, client: &Fingerprint, spared: Option<&Fingerprint>) -> usize {
+        let clients = self.sessions.values().map(|entry| &entry.client);
+        let others: BTreeSet<_> =
+            clients.filter(|other| *other != client && Some(*other) != spared).collect();
+        others.len()
     }
 
     /// This session is there, and its client launched nothing after it.
@@ -132,12 +134,18 @@ impl<H> Table<H> {
         self.apps.remove(client);
     }
 
+    /// What the client launched is known to somebody: it stays until it is quit, whatever becomes of the session.
+    pub fn mark_seen(&mut self, client: &Fingerprint) {
+        if let Some(app) = self.apps.get_mut(client) {
+            app.seen = true;
+        }
+    }
+
     pub fn mark_played(&mut self, id: SessionId) {
         let Some(entry) = self.sessions.get_mut(&id) else { return };
         entry.played = true;
-        if let Some(app) = self.apps.get_mut(&entry.client) {
-            app.seen = true;
-        }
+        let client = entry.client;
+        self.mark_seen(&client);
     }
 
     /// Forgets a session that ended. Its app goes on, for the client to resume, unless it was never seen.
@@ -255,8 +263,9 @@ mod tests {
         for client in [ADA, BOB, ADA] {
             table.insert(entry(client, true, [10, 0, 0, 1]));
         }
-        let others = [ADA, Fingerprint([3; 32])].map(|client| table.others_than(&client));
-        assert_eq!(others, [1, 2]);
+        let third = Fingerprint([3; 32]);
+        assert_eq!([ADA, third].map(|client| table.others_than(&client, None)), [1, 2]);
+        assert_eq!(table.others_than(&third, Some(&ADA)), 1);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use crate::apps::{about, left};
 use crate::harness::display::{House, SMALL};
+use crate::harness::host::Host;
 use crate::harness::{send_signal, turn, until};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -27,25 +29,27 @@ const WHILE_IT_ENDS: [&str; 5] = [
     "the source virtual is closed",
 ];
 
-/// Locks and sockets of X11 servers.
-fn x11() -> BTreeSet<String> {
-    let names = |folder: &str| {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
-    };
-    let locks = names("/tmp").into_iter().filter(|name| name.starts_with(".X"));
-    locks.chain(names("/tmp/.X11-unix")).collect()
+/// Numbers of the X11 displays that the host has opened.
+fn x11(host: &Host) -> BTreeSet<String> {
+    let lines = host.log.all();
+    lines.iter().filter_map(|line| Some(line.split_once(" DISPLAY=:")?.1.trim().to_owned())).collect()
+}
+
+fn is_left(display: &String) -> bool {
+    let lock = format!("/tmp/.X{display}-lock");
+    let socket = format!("/tmp/.X11-unix/X{display}");
+    [lock, socket].iter().any(|file| Path::new(file).exists())
 }
 
 #[test]
 fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     let _turn = turn();
-    let before = x11();
     let mut house = House::new("[displays]\nlinger = 1\n");
     let identity = about(&house.client, "uniqueid");
+    let mut opened = BTreeSet::new();
     for step in WHILE_IT_BEGINS {
         let stream = house.client.start_stream(60, &SMALL);
-        house = kill_at(house, step, &identity);
+        house = kill_at(house, step, &identity, &mut opened);
         drop(stream);
     }
     for step in WHILE_IT_ENDS {
@@ -54,27 +58,30 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
         stream.picture();
         house.host.wait_log("game runs", SOON);
         stream.tell_to_end();
-        house = kill_at(house, step, &identity);
+        house = kill_at(house, step, &identity, &mut opened);
     }
     // While it ends because it was told to.
     let stream = house.client.start_stream(60, &SMALL);
     stream.picture();
     house.host.wait_log("game runs", SOON);
     send_signal(house.host.pid(), libc::SIGTERM);
-    house = kill_at(house, "ended: the host ends", &identity);
+    house = kill_at(house, "ended: the host ends", &identity, &mut opened);
     drop(stream);
     // What was left in folders is used again, and goes with that.
     house.play(&house.client, &SMALL, &[]);
     until("the display goes", SOON, || house.displays().is_empty().then_some(()));
-    until("what X11 left goes", SOON, || x11().is_subset(&before).then_some(()));
+    opened.extend(x11(&house.host));
+    assert!(!opened.is_empty(), "displays for X11 programs");
+    until("what X11 left goes", SOON, || (!opened.iter().any(is_left)).then_some(()));
     assert_eq!(left(&identity), 0);
     house.host.stop();
 }
 
 /// Of the host that runs then, the next one is there.
-fn kill_at(mut house: House, step: &str, identity: &str) -> House {
+fn kill_at(mut house: House, step: &str, identity: &str, opened: &mut BTreeSet<String>) -> House {
     house.host.wait_log(step, SOON);
     house.host.kill();
+    opened.extend(x11(&house.host));
     let house = house.again();
     assert_eq!(left(identity), 0, "gone before the host is ready, killed at {step:?}");
     assert_eq!(house.client.running_app(), "0", "killed at {step:?}");

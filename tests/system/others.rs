@@ -6,6 +6,8 @@ use crate::harness::{turn, until};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
+/// One that quits once it is told would quit what came after it.
+const LEAVES: [&str; 2] = ["--leave", "disconnect"];
 const GRACEFUL: Option<i64> = Some(0);
 
 /// Until told to end.
@@ -17,10 +19,10 @@ fn begin(client: &Client, how: &[&str]) -> Running {
 }
 
 /// The first client plays the app already.
-fn house(others: &str) -> (House, Client, Running) {
+fn house(others: &str, how: &[&str]) -> (House, Client, Running) {
     let house = House::new(&format!("[displays]\nlinger = \"until released\"\nothers = \"{others}\"\n"));
     let other = Client::paired(&house.host);
-    let stream = begin(&house.client, &[]);
+    let stream = begin(&house.client, how);
     until("the app was started", SOON, || (house.starts() == 1).then_some(()));
     (house, other, stream)
 }
@@ -28,7 +30,7 @@ fn house(others: &str) -> (House, Client, Running) {
 #[test]
 fn each_has_a_display_of_its_own_if_nothing_is_said() {
     let _turn = turn();
-    let (house, other, mut stream) = house("own display");
+    let (house, other, mut stream) = house("own display", &[]);
     house.play(&other, &LARGE, &["--leave", "disconnect"]);
     assert_eq!(house.starts(), 2);
     stream.tell_to_end();
@@ -40,7 +42,7 @@ fn each_has_a_display_of_its_own_if_nothing_is_said() {
 #[test]
 fn another_client_takes_the_display_over_from_one_who_plays_and_from_one_who_left() {
     let _turn = turn();
-    let (house, other, stream) = house("take over");
+    let (house, other, stream) = house("take over", &LEAVES);
     let displays = house.displays();
     house.play(&other, &LARGE, &["--leave", "disconnect"]);
     let report = stream.report(60);
@@ -57,7 +59,7 @@ fn another_client_takes_the_display_over_from_one_who_plays_and_from_one_who_lef
 #[test]
 fn another_client_is_refused_what_somebody_has() {
     let _turn = turn();
-    let (house, other, mut stream) = house("refuse");
+    let (house, other, mut stream) = house("refuse", &[]);
     let late = other.run(&["stream", "--seconds", "2", "--app", "game"]);
     assert!(late["refused"].to_string().contains("game is taken by "), "{late}");
     stream.plays_on(15, SOON);
@@ -70,15 +72,16 @@ fn another_client_is_refused_what_somebody_has() {
 #[test]
 fn another_client_sees_the_same_until_the_display_goes() {
     let _turn = turn();
-    let (house, other, mut stream) = house("share");
+    let (house, other, mut stream) = house("share", &[]);
     house.play(&other, &LARGE, &[]);
     assert_eq!(house.starts(), 1);
     stream.plays_on(15, SOON);
-    let guest = other.start_stream(60, &LARGE);
+    let guest = other.start_stream(60, &[&LARGE[..], &LEAVES].concat());
     guest.picture();
     stream.tell_to_end();
     let (owner, guest) = (stream.report(60), guest.report(60));
     assert_eq!((owner.terminated, guest.terminated), (None, GRACEFUL), "{guest:#?}");
+    until("nothing runs", SOON, || (other.running_app() == "0").then_some(()));
     assert_colour(&owner, RED);
     assert_eq!(house.starts(), 1);
 }
@@ -88,8 +91,7 @@ fn one_player_too_many_is_told_so() {
     let _turn = turn();
     let house = House::new("[players]\nmost = 1\n");
     let other = Client::paired(&house.host);
-    // One that quits once it is told would quit the newer one.
-    let zombie = begin(&house.client, &["--leave", "disconnect"]);
+    let zombie = begin(&house.client, &LEAVES);
     let late = other.run(&["stream", "--seconds", "2", "--app", "game"]);
     assert!(late["refused"].to_string().contains("1 player is here already"), "{late}");
     // One who plays may launch again.
