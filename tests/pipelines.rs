@@ -300,7 +300,7 @@ fn no_launch_text_keeps_a_placeholder() {
     let mode = Mode { width: 1280, height: 720, fps: Fps { num: 60000, den: 1001 } };
     let texts = (library.capture.values().map(|d| d.fill(mode, Some((42, 7)))))
         .chain(library.encode.values().map(|d| d.fill(mode, 10_000, 4)))
-        .chain(library.audio.values().map(|d| d.fill(2, 5, 96)));
+        .chain(library.audio.values().map(|d| d.fill(2, 5, 96, Some("sink"))));
     for text in texts {
         assert_eq!(launch::placeholders(&text), [], "{text}");
     }

@@ -7,7 +7,8 @@ use super::keep::Purpose;
 use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
-use super::{Equipment, Shared, apps, budget};
+use super::{Equipment, Shared, apps, budget, short};
+use crate::desktop::sink::Sink;
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
@@ -164,7 +165,7 @@ impl Player {
 
     async fn begin(&self, stage: &Stage, answer: Answer) -> Result<(), End> {
         let (video, audio) = tokio::select! {
-            started = async { tokio::join!(stage.video.start(), stage.audio.start()) } => started,
+            started = async { tokio::join!(stage.video.start(), stage.audio.start(stage.view.sink())) } => started,
             end = self.stopped() => return Err(end),
         };
         // A picture without sound is better than none.
@@ -186,6 +187,7 @@ impl Player {
     fn run_app(&self, params: &StreamParams, view: &View) {
         let (id, LaunchRequest { client, app, .. }) = (self.id, self.launch.clone());
         let mut environment = apps::surroundings(mode_of(params));
+        environment.extend(view.sink().into_iter().flat_map(apps::heard_on));
         let (shared, display) = (self.shared.clone(), view.display());
         tokio::spawn(async move {
             if let Some(mut display) = display {
@@ -247,7 +249,7 @@ impl Player {
         if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
             return Ok(view);
         }
-        let captures = &self.shared.equipment.captures;
+        let Equipment { captures, audio_description, .. } = &self.shared.equipment;
         let view = match self.is_isolated().await {
             true => captures.open_isolated(mode).await?,
             false => captures.open(mode).await?,
@@ -255,7 +257,11 @@ impl Player {
         if view.display().is_some() {
             self.shared.register_display(self.purpose(mode));
         }
-        Ok(view)
+        if view.display().is_none() || !audio_description.uses_sink() {
+            return Ok(view);
+        }
+        let description = format!("Moonlight client {}", short(&self.launch.client));
+        Ok(view.with_sink(Sink::open(&description).await))
     }
 
     /// The session is over before it could leave its display: that is gone, and what ran there goes too.

@@ -1,6 +1,7 @@
 //! What one session looks at, through every switch.
 
 use super::captures::Entered;
+use crate::desktop::sink::Sink;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
@@ -26,6 +27,7 @@ pub(super) struct Waiting {
     pub mode: Mode,
     /// It was what is on, and not there for an app alone.
     pub entered: bool,
+    pub sink: Option<Sink>,
 }
 
 impl Look {
@@ -79,6 +81,8 @@ pub(super) struct View {
     left: TaskTracker,
     /// None of a display that stays with its session.
     entered: Option<Entered>,
+    /// What the apps of a display are heard on, for nobody else.
+    sink: Option<Sink>,
 }
 
 impl View {
@@ -93,7 +97,16 @@ impl View {
 
     fn of(look: Look, moves: mpsc::UnboundedReceiver<Look>) -> View {
         let (health, left) = (look.news(), TaskTracker::new());
-        View { look, health, moves, viewer: None, left, entered: None }
+        View { look, health, moves, viewer: None, left, entered: None, sink: None }
+    }
+
+    pub fn with_sink(self, sink: Option<Sink>) -> View {
+        View { sink, ..self }
+    }
+
+    /// The name of the sink that the apps of this display play to, if it has one.
+    pub fn sink(&self) -> Option<&str> {
+        self.sink.as_ref().map(Sink::name)
     }
 
     /// Where the session's apps can show themselves, as soon as that is known; none if they show themselves on what is
@@ -137,7 +150,7 @@ impl View {
     /// Looks away from a display, which stays as it is.
     pub fn leave(self, session: SessionId, mode: Mode) -> Waiting {
         let Look { description, source, .. } = self.look;
-        Waiting { description, source, session, mode, entered: self.entered.is_some() }
+        Waiting { description, source, session, mode, entered: self.entered.is_some(), sink: self.sink }
     }
 
     /// Ends the sources of the session's own; a shared one stays.

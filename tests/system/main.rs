@@ -22,6 +22,7 @@ mod pairing;
 mod rebuild;
 mod replay;
 mod rounds;
+mod sinks;
 mod soak;
 mod state;
 mod switch;

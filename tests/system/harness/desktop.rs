@@ -147,7 +147,7 @@ impl Desktop {
 
     /// A file with a tone, for the desktop's programs to play.
     pub fn tone(&self, hertz: f64, seconds: u32) -> PathBuf {
-        let path = self.folder.join("tone.wav");
+        let path = self.folder.join(format!("tone-{hertz}.wav"));
         write_tone(&path, hertz, seconds);
         path
     }
@@ -163,7 +163,7 @@ impl Desktop {
     }
 
     /// What a program of the desktop prints.
-    fn ask(&self, program: &str, arguments: &[&str]) -> String {
+    pub fn ask(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
         self.enter(&mut command);
