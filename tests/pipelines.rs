@@ -307,6 +307,21 @@ fn no_launch_text_keeps_a_placeholder() {
     assert!(library.capture["test"].fill(mode, None).contains("framerate=60000/1001"));
 }
 
+#[test]
+fn sound_is_listened_to_where_it_is_played() {
+    let library = library(None);
+    let pipewire = &library.audio["pipewire"];
+    assert!(pipewire.uses_sink() && !library.audio["test"].uses_sink());
+    let target = |sink| {
+        let text = pipewire.fill(2, 5, 96, sink);
+        let elements = launch::elements(&text);
+        let target = elements[0].properties.iter().find(|(property, _)| *property == "target-object");
+        target.map(|(_, value)| (*value).to_owned())
+    };
+    assert_eq!(target(Some("moonpipe-1-2a")).as_deref(), Some("moonpipe-1-2a"));
+    assert_eq!(target(None), None, "the default sink");
+}
+
 /// In every version of GStreamer in which a description has what it needs, all its properties exist, and each
 /// description has such a version.
 #[test]

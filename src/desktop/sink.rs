@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(reason.as_deref(), Some("PipeWire lost its session manager"), "it comes back");
         let ended = [&other[..], &ours, &another].concat();
         assert_eq!(told(ended).await.ok().as_deref(), Some("PipeWire ended"));
-        let died = told(other.clone()).await.err().expect("it was never there");
+        let died = told(other.clone()).await.expect_err("it was never there");
         assert!(!died.refused, "{}", died.reason);
-        let refused = told([other, daemon::refused("no adapter")].concat()).await.err().expect("refused");
+        let refused = told([other, daemon::refused("no adapter")].concat()).await.expect_err("refused");
         assert!(refused.refused && refused.reason.contains("no adapter"), "{}", refused.reason);
     }
 

@@ -174,6 +174,8 @@ fn each_player_hears_their_own_app_and_the_loudspeaker_none() {
         wait_until_heard(&desktop, &kept);
     });
 
+    clients[0].run(&["cancel"]);
+    until("a sink goes with its display", SOON, || (sinks(&desktop).len() == GAMES.len() - 1).then_some(()));
     host.kill();
     until("nothing of it is left", SOON, || sinks(&desktop).is_empty().then_some(()));
 }
