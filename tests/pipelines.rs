@@ -300,11 +300,26 @@ fn no_launch_text_keeps_a_placeholder() {
     let mode = Mode { width: 1280, height: 720, fps: Fps { num: 60000, den: 1001 } };
     let texts = (library.capture.values().map(|d| d.fill(mode, Some((42, 7)))))
         .chain(library.encode.values().map(|d| d.fill(mode, 10_000, 4)))
-        .chain(library.audio.values().map(|d| d.fill(2, 5, 96)));
+        .chain(library.audio.values().map(|d| d.fill(2, 5, 96, Some("sink"))));
     for text in texts {
         assert_eq!(launch::placeholders(&text), [], "{text}");
     }
     assert!(library.capture["test"].fill(mode, None).contains("framerate=60000/1001"));
+}
+
+#[test]
+fn sound_is_listened_to_where_it_is_played() {
+    let library = library(None);
+    let pipewire = &library.audio["pipewire"];
+    assert!(pipewire.uses_sink() && !library.audio["test"].uses_sink());
+    let target = |sink| {
+        let text = pipewire.fill(2, 5, 96, sink);
+        let elements = launch::elements(&text);
+        let target = elements[0].properties.iter().find(|(property, _)| *property == "target-object");
+        target.map(|(_, value)| (*value).to_owned())
+    };
+    assert_eq!(target(Some("moonpipe-1-2a")).as_deref(), Some("moonpipe-1-2a"));
+    assert_eq!(target(None), None, "the default sink");
 }
 
 /// In every version of GStreamer in which a description has what it needs, all its properties exist, and each

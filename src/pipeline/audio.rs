@@ -56,7 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A running stream. [`AudioStream::stop`] ends it with all its threads.
 pub struct AudioStream {
-    recipe: Recipe,
+    audio: AudioDescription,
+    params: AudioParams,
     sound: OnceCell<Sound>,
     events: mpsc::UnboundedSender<StreamEvent>,
     /// Opus goes in here.
@@ -85,13 +86,6 @@ impl AudioStream {
     ) -> anyhow::Result<AudioStream> {
         let p = &spec.params;
         let socket = spec.socket.try_clone_to_owned().context("the audio socket cannot be shared")?;
-        let recipe = Recipe {
-            what: "audio",
-            name: audio.common.name.clone(),
-            launch: audio.fill(p.channels, p.packet_ms, opus_kbps(p)),
-            delivers: "audio/x-opus",
-            portal: None,
-        };
         let text = format!(
             "appsrc name=entry is-live=true format=time do-timestamp=true max-buffers=40 max-bytes=0 leaky-type=upstream \
              ! {}",
@@ -112,16 +106,18 @@ impl AudioStream {
         property::set_number(&sender, "fd", fd)?;
         property::set_number(&sender, "dscp", spec.sending.dscp)?;
         let gate = Gate::before(&packetizer, || {});
-        let sound = OnceCell::new();
-        Ok(Self { recipe, sound, events, entry, runner, packetizer, sender, gate })
+        let (audio, params, sound) = (audio.clone(), spec.params, OnceCell::new());
+        Ok(Self { audio, params, sound, events, entry, runner, packetizer, sender, gate })
     }
 
     /// Starts recording and encoding. Nothing leaves before [`Self::set_destination`]. Sound that does not begin is
-    /// lost sound: the stream is silent until it comes.
-    pub async fn start(&self) -> anyhow::Result<()> {
+    /// lost sound: the stream is silent until it comes. `sink`: what is listened to, by its name in PipeWire, where the
+    /// player has one and the description [uses it](AudioDescription::uses_sink).
+    pub async fn start(&self, sink: Option<&str>) -> anyhow::Result<()> {
         self.runner.start().await?;
+        let recipe = self.recipe(sink);
         let limits = Limits { time: PATIENCE, ..Limits::default() };
-        let started = timeout(START_LIMIT, Source::start(self.recipe.clone(), limits)).await;
+        let started = timeout(START_LIMIT, Source::start(recipe.clone(), limits)).await;
         let late = || anyhow!("it does not start within {} s", START_LIMIT.as_secs());
         let (source, looking) = match started.unwrap_or_else(|_| Err(late())) {
             Ok(source) => {
@@ -132,7 +128,7 @@ impl AudioStream {
                 let reason = format!("{error:#}");
                 // The session may be over.
                 let _ = self.events.send(StreamEvent::SourceLost(reason.clone()));
-                Source::lost(self.recipe.clone(), limits, reason)
+                Source::lost(recipe, limits, reason)
             }
         };
         let sound = Sound {
@@ -144,6 +140,17 @@ impl AudioStream {
         // Started twice, the second goes.
         let _ = self.sound.set(sound);
         Ok(())
+    }
+
+    fn recipe(&self, sink: Option<&str>) -> Recipe {
+        let p = &self.params;
+        Recipe {
+            what: "audio",
+            name: self.audio.common.name.clone(),
+            launch: self.audio.fill(p.channels, p.packet_ms, opus_kbps(p), sink),
+            delivers: "audio/x-opus",
+            portal: None,
+        }
     }
 
     /// Sends to `peer` from now on, from `source` where the client used that address of ours.

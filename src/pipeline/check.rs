@@ -46,7 +46,7 @@ impl Sample for EncodeDescription {
 
 impl Sample for AudioDescription {
     fn sample(&self) -> String {
-        format!("{} ! fakesink", self.fill(2, 5, 96))
+        format!("{} ! fakesink", self.fill(2, 5, 96, Some("sink")))
     }
 }
 

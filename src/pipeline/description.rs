@@ -183,11 +183,19 @@ impl EncodeDescription {
 }
 
 impl AudioDescription {
-    pub fn fill(&self, channels: u32, packet_ms: u32, kbps: u32) -> String {
+    /// It can listen to the sink of one player.
+    pub fn uses_sink(&self) -> bool {
+        self.common.has_placeholder("sink")
+    }
+
+    /// `sink`: PipeWire's name of the player's own; without it, the text listens to what it does by itself.
+    pub fn fill(&self, channels: u32, packet_ms: u32, kbps: u32, sink: Option<&str>) -> String {
+        let target = sink.map(|name| format!("target-object={name}"));
         let values = [
             ("channels", channels.to_string()),
             ("packet_ms", packet_ms.to_string()),
             ("kbps", kbps.to_string()),
+            ("sink", target.unwrap_or_default()),
         ];
         launch::fill(&self.common.launch, &values)
     }
@@ -318,7 +326,7 @@ impl Describes for AudioDescription {
         }
         let source = Source { name, file, toml };
         let w: Written = source.parse()?;
-        source.only(&w.launch, &["channels", "packet_ms", "kbps"])?;
+        source.only(&w.launch, &["channels", "packet_ms", "kbps", "sink"])?;
         source.all(&w.launch, &["channels", "packet_ms"])?;
         Ok(Self { common: source.common(w.rank, w.needs, w.launch)? })
     }

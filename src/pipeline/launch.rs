@@ -25,6 +25,8 @@ pub fn elements(text: &str) -> Vec<Element<'_>> {
     for word in words(text) {
         if word == "!" {
             open = false;
+        } else if placeholders(word).first().is_some_and(|p| p.range == (0..word.len())) {
+            // It may become a property.
         } else if let Some((key, value)) = property(word).filter(|_| open) {
             let element = elements.last_mut().expect("an open element was pushed");
             element.properties.push((key, value));
@@ -131,6 +133,13 @@ mod tests {
         assert_eq!(found[0].properties[0], ("fd", "{fd}"));
         assert_eq!(found[0].properties[1].0, "stream-properties");
         assert_eq!(found[1].name(), Some("encoder"));
+    }
+
+    #[test]
+    fn a_property_may_follow_a_placeholder() {
+        let found = elements("pipewiresrc {sink} num-buffers=2 ! {caps} ! fakesink");
+        assert_eq!(found.iter().map(|e| e.factory).collect::<Vec<_>>(), ["pipewiresrc", "fakesink"]);
+        assert_eq!(found[0].properties, [("num-buffers", "2")]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The little of PipeWire's native protocol, version 3, that tells whether a node and the daemon are there: hello,
-//! registry, ping. Messages are a header of four words (object, opcode and size, sequence, descriptors) and one struct
+//! The little of PipeWire's native protocol, version 3, that tells whether a node and the daemon are there, and makes a
+//! node: hello, registry, ping, an object of a factory. Messages are a header of four words (object, opcode and size, sequence, descriptors) and one struct
 //! of values, each a size, a type and a body padded to 8 bytes; everything in the byte order of the machine.
 //! Source: PipeWire's documentation, "Native Protocol".
 
-/// Words from us, the watching client.
+/// Words from us, the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Begins the conversation.
@@ -12,6 +12,12 @@ pub enum Request<'a> {
     Name(&'a str),
     /// Asks for every global there is, and for all news of them.
     GetRegistry,
+    /// Makes a node that ends with the connection; after [`Request::GetRegistry`], once. An [`Event::Error`] is the answer
+    /// if it cannot be.
+    CreateNode {
+        factory: &'a str,
+        properties: &'a [(&'a str, &'a str)],
+    },
     /// Is answered by [`Event::Done`] when all that was asked before is answered.
     Sync,
     Pong {
@@ -28,7 +34,7 @@ pub enum Event {
         id: i32,
         seq: i32,
     },
-    /// The connection is of no use any more.
+    /// The connection is of no use any more, or the node of ours was not made.
     Error(String),
     Global(Global),
     GlobalRemoved {
@@ -53,12 +59,16 @@ pub struct Global {
 const VERSION: i32 = 3;
 const CORE: u32 = 0;
 const CLIENT: u32 = 1;
-/// The first number that is free for an object of ours.
+/// The first number that is free for an object of ours. They are given out in order.
 const REGISTRY: u32 = 2;
+const NODE: u32 = 3;
 
 const INT: u32 = 4;
 const STRING: u32 = 8;
 const STRUCT: u32 = 14;
+
+/// What a [`Global`] is that sound or pictures flow through.
+pub const NODE_KIND: &str = "PipeWire:Interface:Node";
 
 /// Tells our question from others.
 const SYNC: i32 = 0x6d70;
@@ -79,6 +89,11 @@ impl Request<'_> {
             Self::Sync => (CORE, 2, [int(CORE as i32), int(SYNC)].concat()),
             Self::Pong { id, seq } => (CORE, 3, [int(*id), int(*seq)].concat()),
             Self::GetRegistry => (CORE, 5, [int(VERSION), int(REGISTRY as i32)].concat()),
+            Self::CreateNode { factory, properties } => {
+                let kind = [string(NODE_KIND), int(VERSION)].concat();
+                let properties = pod(STRUCT, &dictionary(properties));
+                (CORE, 6, [string(factory), kind, properties, int(NODE as i32)].concat())
+            }
         };
         let body = pod(STRUCT, &values);
         let words = [object, opcode << 24 | body.len() as u32, sequence, 0];
@@ -99,6 +114,12 @@ fn int(value: i32) -> Vec<u8> {
 
 fn string(text: &str) -> Vec<u8> {
     pod(STRING, &[text.as_bytes(), &[0]].concat())
+}
+
+/// A count and so many pairs of name and value.
+fn dictionary(properties: &[(&str, &str)]) -> Vec<u8> {
+    let pairs = properties.iter().flat_map(|(key, value)| [string(key), string(value)].concat());
+    int(properties.len() as i32).into_iter().chain(pairs).collect()
 }
 
 /// Cuts what arrives into messages.
@@ -133,7 +154,7 @@ fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
             let (id, _, code) = (values.int()?, values.int()?, values.int()?);
             let message = values.string()?;
             // Of one object of many, the connection goes on.
-            (id == CORE as i32).then(|| Event::Error(format!("{message} ({code})")))
+            [CORE, NODE].contains(&(id as u32)).then(|| Event::Error(format!("{message} ({code})")))
         }
         (REGISTRY, 0) => {
             let (id, _permissions) = (values.int()? as u32, values.int());
@@ -195,25 +216,38 @@ impl Global {
     }
 }
 
+/// What a daemon says.
 #[cfg(test)]
-mod tests {
+pub mod daemon {
     use super::*;
-    use proptest::prelude::*;
 
-    fn said(object: u32, opcode: u32, values: &[Vec<u8>]) -> Vec<u8> {
+    pub fn said(object: u32, opcode: u32, values: &[Vec<u8>]) -> Vec<u8> {
         let body = pod(STRUCT, &values.concat());
         [[object, opcode << 24 | body.len() as u32, 0, 0].map(u32::to_ne_bytes).concat(), body].concat()
     }
 
-    const METADATA: &str = "PipeWire:Interface:Metadata";
-
-    fn global(id: i32, kind: &str, properties: &[(&str, &str)]) -> Vec<Vec<u8>> {
-        let mut values = int(properties.len() as i32);
-        for (key, value) in properties {
-            values.extend([string(key), string(value)].concat());
-        }
-        vec![int(id), int(0o700), string(kind), int(3), pod(STRUCT, &values)]
+    pub fn global(id: i32, kind: &str, properties: &[(&str, &str)]) -> Vec<u8> {
+        let properties = pod(STRUCT, &dictionary(properties));
+        said(REGISTRY, 0, &[int(id), int(0o700), string(kind), int(3), properties])
     }
+
+    pub fn removed(id: i32) -> Vec<u8> {
+        said(REGISTRY, 1, &[int(id)])
+    }
+
+    /// To the wish for a node.
+    pub fn refused(reason: &str) -> Vec<u8> {
+        said(CORE, 3, &[int(NODE as i32), int(1), int(-2), string(reason)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::daemon::{global, refused, removed, said};
+    use super::*;
+    use proptest::prelude::*;
+
+    const METADATA: &str = "PipeWire:Interface:Metadata";
 
     fn read(bytes: &[u8]) -> Vec<Event> {
         let mut reader = Reader::default();
@@ -230,30 +264,49 @@ mod tests {
         let registry = "00000000 28000005 02000000 00000000 20000000 0e000000 \
                         04000000 04000000 03000000 00000000 04000000 04000000 02000000 00000000";
         assert_eq!(hex::encode(Request::GetRegistry.message(2)), registry.replace(' ', ""));
+        let properties = [
+            ("factory.name", "support.null-audio-sink"),
+            ("node.name", "x"),
+            ("media.class", "Audio/Sink"),
+            ("object.linger", "true"),
+        ];
+        let node = Request::CreateNode { factory: "adapter", properties: &properties };
+        // What `pw-cli create-node` says, as strace shows it, but for the numbers of the message and of the node.
+        let create = "00000000 28010006 03000000 00000000 20010000 0e000000 \
+                      08000000 08000000 61646170 74657200 \
+                      18000000 08000000 50697065576972653a496e746572666163653a4e6f646500 \
+                      04000000 04000000 03000000 00000000 c8000000 0e000000 04000000 04000000 04000000 00000000 \
+                      0d000000 08000000 666163746f72792e6e616d6500 000000 \
+                      18000000 08000000 737570706f72742e6e756c6c2d617564696f2d73696e6b00 \
+                      0a000000 08000000 6e6f64652e6e616d6500 000000000000 \
+                      02000000 08000000 7800 000000000000 \
+                      0c000000 08000000 6d656469612e636c61737300 00000000 \
+                      0b000000 08000000 417564696f2f53696e6b00 0000000000 \
+                      0e000000 08000000 6f626a6563742e6c696e67657200 0000 \
+                      05000000 08000000 7472756500 000000 \
+                      04000000 04000000 03000000 00000000";
+        assert_eq!(hex::encode(node.message(3)), create.replace(' ', ""));
     }
 
     #[test]
     fn what_matters_is_read_and_the_rest_is_passed_over() {
         let story = [
             said(CORE, 0, &[int(0), string("pipewire-0")]),
-            said(REGISTRY, 0, &global(47, "PipeWire:Interface:Node", &[("node.name", "desktop")])),
-            said(
-                REGISTRY,
-                0,
-                &global(31, METADATA, &[("object.serial", "31"), ("metadata.name", "default")]),
-            ),
+            global(47, NODE_KIND, &[("node.name", "desktop")]),
+            global(31, METADATA, &[("object.serial", "31"), ("metadata.name", "default")]),
             said(CORE, 1, &[int(0), int(1)]),
             said(CORE, 1, &[int(0), int(SYNC)]),
             said(CORE, 2, &[int(0), int(9)]),
             said(CORE, 3, &[int(5), int(1), int(-2), string("no such thing")]),
-            said(REGISTRY, 1, &[int(47)]),
+            refused("no such factory"),
+            removed(47),
             said(CORE, 3, &[int(0), int(1), int(-32), string("connection error")]),
         ];
         let meant = [
             Event::Other,
             Event::Global(Global {
                 id: 47,
-                kind: "PipeWire:Interface:Node".into(),
+                kind: NODE_KIND.into(),
                 node_name: Some("desktop".into()),
                 ..Global::default()
             }),
@@ -268,6 +321,7 @@ mod tests {
             Event::Done,
             Event::Ping { id: 0, seq: 9 },
             Event::Other,
+            Event::Error("no such factory (-2)".into()),
             Event::GlobalRemoved { id: 47 },
             Event::Error("connection error (-32)".into()),
         ];

@@ -220,6 +220,12 @@ pub(super) fn surroundings(mode: Mode) -> Environment {
     .to_vec()
 }
 
+/// What an app is told of the sink that it is to play to: programs of PulseAudio know the first, those of PipeWire itself
+/// and of ALSA the second. What they record from is left alone by both.
+pub(super) fn heard_on(sink: &str) -> Environment {
+    ["PULSE_SINK", "PIPEWIRE_NODE"].map(|name| (name.into(), Some(sink.into()))).to_vec()
+}
+
 /// What an app is told of the display that it is to show itself on, instead of the one that the host runs in.
 pub(super) fn on(display: &Display) -> Environment {
     let x11 = display.x11.as_ref().map(OsString::from);

@@ -113,16 +113,17 @@ impl Captures {
 
     /// Looks again at a display that its session left, with `mode` from now on.
     pub(super) fn return_to(&self, held: Held, mode: Mode) -> View {
-        let Held { description, source, mode: before, entered, .. } = held;
+        let Held { description, source, mode: before, entered, sink, .. } = held;
         if mode != before {
             source.resize(self.spec(&description, mode), before, mode);
         }
         let look = Look::new(&description, source);
         let entered = if entered { self.now().enter(&look, mode) } else { None };
-        match entered {
+        let view = match entered {
             Some((id, moves)) => View::new(look, moves, Entered { now: self.now.clone(), id }),
             None => View::alone(look),
-        }
+        };
+        view.with_sink(sink)
     }
 
     /// Why there is no such display.

@@ -74,7 +74,8 @@ impl Shared {
         let owner = self.owner_under(Others::Share, client, *app)?;
         let held = self.keep.displays().shown(&owner)?;
         tracing::info!(%session, client = %short(client), "sees the display of {}", self.name_of(&owner));
-        Some(View::alone(Look::as_guest(held)))
+        let sink = held.sink.clone();
+        Some(View::alone(Look::as_guest(held)).with_sink(sink))
     }
 
     /// Who has `app` on a display, if that means this for `client`.

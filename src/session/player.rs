@@ -7,7 +7,8 @@ use super::keep::Purpose;
 use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
-use super::{Equipment, Shared, apps, budget};
+use super::{Equipment, Shared, apps, budget, short};
+use crate::desktop::sink::Sink;
 use crate::memory;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
@@ -164,7 +165,7 @@ impl Player {
 
     async fn begin(&self, stage: &Stage, answer: Answer) -> Result<(), End> {
         let (video, audio) = tokio::select! {
-            started = async { tokio::join!(stage.video.start(), stage.audio.start()) } => started,
+            started = async { tokio::join!(stage.video.start(), stage.audio.start(stage.view.sink())) } => started,
             end = self.stopped() => return Err(end),
         };
         // A picture without sound is better than none.
@@ -189,6 +190,7 @@ impl Player {
         }
         let (id, LaunchRequest { client, app, .. }) = (self.id, self.launch.clone());
         let mut environment = apps::surroundings(mode_of(params));
+        environment.extend(view.sink().into_iter().flat_map(apps::heard_on));
         let (shared, display) = (self.shared.clone(), view.display());
         tokio::spawn(async move {
             if let Some(mut display) = display {
@@ -260,14 +262,19 @@ impl Player {
         if let Some(view) = self.shared.share_display(&self.purpose(mode)) {
             return Ok(view);
         }
-        let captures = &self.shared.equipment.captures;
-        let view = match self.is_isolated().await {
+        let Equipment { captures, audio_description, .. } = &self.shared.equipment;
+        let mut view = match self.is_isolated().await {
             true => captures.open_isolated(mode).await?,
             false => captures.open(mode).await?,
         };
-        if view.display().is_some() {
-            self.shared.register_display(self.purpose(mode), &view);
+        if view.display().is_none() {
+            return Ok(view);
         }
+        if audio_description.uses_sink() {
+            let description = format!("Moonlight client {}", short(&self.launch.client));
+            view = view.with_sink(Sink::open(&description).await.map(Arc::new));
+        }
+        self.shared.register_display(self.purpose(mode), &view);
         Ok(view)
     }
 

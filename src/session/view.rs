@@ -1,6 +1,7 @@
 //! What one session looks at, through every switch.
 
 use super::captures::Entered;
+use crate::desktop::sink::Sink;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
@@ -30,6 +31,7 @@ pub(super) struct Held {
     pub mode: Mode,
     /// It was what is on, and not there for an app alone.
     pub entered: bool,
+    pub sink: Option<Arc<Sink>>,
 }
 
 impl Look {
@@ -88,6 +90,8 @@ pub(super) struct View {
     left: TaskTracker,
     /// None of a display that stays with its session.
     entered: Option<Entered>,
+    /// What the apps of a display are heard on, for nobody else.
+    sink: Option<Arc<Sink>>,
 }
 
 impl View {
@@ -102,7 +106,16 @@ impl View {
 
     fn of(look: Look, moves: mpsc::UnboundedReceiver<Look>) -> View {
         let (health, left) = (look.news(), TaskTracker::new());
-        View { look, health, moves, viewer: None, left, entered: None }
+        View { look, health, moves, viewer: None, left, entered: None, sink: None }
+    }
+
+    pub fn with_sink(self, sink: Option<Arc<Sink>>) -> View {
+        View { sink, ..self }
+    }
+
+    /// The name of the sink that the apps of this display play to, if it has one.
+    pub fn sink(&self) -> Option<&str> {
+        self.sink.as_deref().map(Sink::name)
     }
 
     /// Where the session's apps can show themselves, as soon as that is known; none if they show themselves on what is
@@ -156,8 +169,8 @@ impl View {
     /// The display that a session looks at.
     pub fn held(&self, session: SessionId, mode: Mode) -> Held {
         let Look { description, source, .. } = &self.look;
-        let (description, source) = (description.clone(), source.clone());
-        Held { description, source, session, mode, entered: self.entered.is_some() }
+        let (description, source, sink) = (description.clone(), source.clone(), self.sink.clone());
+        Held { description, source, session, mode, entered: self.entered.is_some(), sink }
     }
 
     /// Ends the sources of the session's own; a shared one stays.

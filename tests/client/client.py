@@ -137,8 +137,8 @@ def do_stream(o):
         )
     if o.slices:
         result["slices"] = sorted({pictures.slices(o.codec, unit) for unit in stream.units})
-    if o.tone:
-        result |= sounds.listen(stream.packets)
+    if o.tone or o.hear:
+        result |= sounds.listen(stream.packets, o.hear)
     return result
 
 
@@ -252,6 +252,7 @@ def arguments():
     p.add_argument("--brightness", type=area, action="append", default=[], metavar="NAME=X,Y,W,H", help="tell when it changes")
     p.add_argument("--png", default="", help="write the last decoded picture here")
     p.add_argument("--units-sha256", action="store_true", help="tell the hash of each different access unit instead of keeping all of them")
+    p.add_argument("--hear", action="append", default=[], metavar="HERTZ", help="how much of the sound is this tone")
     p.add_argument("--tone", action="store_true", help="find the strongest audio frequency")
     p.add_argument("--log", action="store_true", help="tell every line of the library's log")
     return a.parse_args()

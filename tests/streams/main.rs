@@ -91,7 +91,7 @@ async fn sound_begins_with_the_first_packet_of_a_block() {
     let spec = AudioSpec { params, key: None, key_id: 0, socket: host.as_fd(), sending: Sending::default() };
     let (report, _events) = mpsc::unbounded_channel();
     let stream = AudioStream::build(&library.audio["test"], &library.send["audio"], spec, report).unwrap();
-    stream.start().await.expect("it starts");
+    stream.start(None).await.expect("it starts");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     stream.set_destination(client.local_addr().unwrap(), None);
@@ -129,7 +129,7 @@ async fn sound_goes_on_with_the_next_number_when_its_source_is_built_again() {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(LIMIT)).unwrap();
     stream.set_destination(client.local_addr().unwrap(), None);
-    stream.start().await.expect("it starts");
+    stream.start(None).await.expect("it starts");
     let (mut next, mut packet) = (None, [0; 2048]);
     for _ in 0..60 {
         client.recv(&mut packet).expect("packets come");

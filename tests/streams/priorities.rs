@@ -72,7 +72,7 @@ async fn threads_are_named_and_raised_where_the_system_allows_it() {
     let library = Library::load(None);
     let (report, _events) = mpsc::unbounded_channel();
     let audio = AudioStream::build(&library.audio["test"], &library.send["audio"], spec, report).unwrap();
-    audio.start().await.expect("it starts");
+    audio.start(None).await.expect("it starts");
     audio.set_destination(host.local_addr().unwrap(), None);
     session.next_frame();
 

@@ -25,6 +25,7 @@ mod players;
 mod rebuild;
 mod replay;
 mod rounds;
+mod sinks;
 mod soak;
 mod state;
 mod switch;

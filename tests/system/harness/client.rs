@@ -74,6 +74,8 @@ pub struct Report {
     pub slices: Vec<u32>,
     pub tone_hz: Option<f64>,
     pub rms: f64,
+    /// With `--hear`: by frequency, its share of the sound's energy.
+    pub heard: std::collections::BTreeMap<String, f64>,
     /// With `--units-sha256`: of each different access unit.
     pub units_sha256: Vec<String>,
     /// Measured beside: how much of the cores was away, see [`Witness::taken`].
@@ -326,6 +328,12 @@ impl Report {
 
     pub fn has_tone(&self, hertz: f64) -> bool {
         (self.tone_hz.unwrap_or(0.0) - hertz).abs() <= 2.0 && self.rms > 0.001
+    }
+
+    /// Almost all of the sound is this tone, which was asked for with `--hear`.
+    pub fn hears_only(&self, hertz: &str) -> bool {
+        self.rms > 0.001
+            && self.heard.iter().all(|(tone, share)| if tone == hertz { *share > 0.8 } else { *share < 0.01 })
     }
 
     pub fn assert_tone(&self, hertz: f64) {

@@ -163,7 +163,7 @@ impl Desktop {
     }
 
     /// What a program of the desktop prints.
-    fn ask(&self, program: &str, arguments: &[&str]) -> String {
+    pub fn ask(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
         self.enter(&mut command);

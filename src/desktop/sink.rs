@@ -1,0 +1,247 @@
+//! A sound sink of PipeWire for one player: what their apps play there is heard by nobody else, and the session
+//! manager's default stays as it is.
+//!
+//! The node belongs to a connection of this process, so that it is gone when this process is, however it ends. It is made
+//! again when PipeWire or its session manager comes back.
+
+use super::connection::{self, ANSWER_LIMIT, Connection};
+use super::watch::Watched;
+use crate::protocol::pipewire::{Event, Request};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// From the loss of a node until there is another, and between tries. An app that plays on while its sink is not there
+/// is heard on the default sink, by WirePlumber's rule until it stops: so it is short.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The lowest that a session manager has to choose from: one that the owner hears comes first.
+const PRIORITY: &str = "-1000";
+
+/// A sink that is there as long as this, but while PipeWire is not.
+pub struct Sink {
+    name: String,
+    _keeping: AbortOnDropHandle<()>,
+}
+
+impl Sink {
+    /// Makes one; `description` is what mixers show. None where this session has no PipeWire, or none that makes sinks.
+    pub async fn open(description: &str) -> Option<Sink> {
+        let wish = Wish { name: unique_name(), description: description.to_owned() };
+        let node = match try_to_make(&wish).await {
+            Ok(node) => Some(node),
+            Err(failure) if failure.may_pass(connection::was_seen()) => {
+                tracing::info!("the sink {} comes later: {}", wish.name, failure.reason);
+                None
+            }
+            Err(failure) => {
+                tracing::debug!("no sink: {}", failure.reason);
+                return None;
+            }
+        };
+        let name = wish.name.clone();
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keep(wish, node)));
+        Some(Sink { name, _keeping: keeping })
+    }
+
+    /// `node.name`, by which streams find it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Other hosts on the same PipeWire may have the same process number, in containers of theirs.
+fn unique_name() -> String {
+    let random = RandomState::new().hash_one(()) as u32;
+    format!("moonpipe-{}-{random:08x}", std::process::id())
+}
+
+/// What the node is to be.
+struct Wish {
+    name: String,
+    description: String,
+}
+
+impl Wish {
+    /// Of PipeWire's documentation, "Virtual Devices". The monitor plays what the sink's volume leaves of it.
+    fn properties(&self) -> [(&str, &str); 7] {
+        [
+            ("factory.name", "support.null-audio-sink"),
+            ("media.class", "Audio/Sink"),
+            ("node.name", &self.name),
+            ("node.description", &self.description),
+            ("audio.position", "[ FL FR ]"),
+            ("monitor.channel-volumes", "true"),
+            ("priority.session", PRIORITY),
+        ]
+    }
+}
+
+/// Why there is no node.
+struct Failure {
+    reason: String,
+    /// PipeWire itself said no.
+    refused: bool,
+}
+
+impl Failure {
+    /// A PipeWire that was there comes back.
+    fn may_pass(&self, was_seen: bool) -> bool {
+        was_seen && !self.refused
+    }
+}
+
+/// Until the sink is dropped.
+async fn keep(wish: Wish, mut node: Option<Node>) {
+    loop {
+        if let Some(node) = node.take() {
+            let reason = node.lost().await;
+            tracing::info!("the sink {} has to be made again: {reason}", wish.name);
+        }
+        sleep(AGAIN).await;
+        if let Ok(made) = try_to_make(&wish).await {
+            tracing::info!("the sink {} is there", wish.name);
+            node = Some(made);
+        }
+    }
+}
+
+async fn try_to_make(wish: &Wish) -> Result<Node, Failure> {
+    let made = async {
+        let absent = |error: anyhow::Error| Failure { reason: format!("{error:#}"), refused: false };
+        let connection = Connection::connect().await.map_err(absent)?;
+        Node::make(connection, wish).await
+    };
+    let late = || Failure { reason: "PipeWire does not answer".into(), refused: false };
+    timeout(ANSWER_LIMIT, made).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// A node that is there.
+struct Node {
+    connection: Connection,
+    standing: Standing,
+}
+
+impl Node {
+    async fn make(connection: Connection, wish: &Wish) -> Result<Node, Failure> {
+        let mut node = Node { connection, standing: Standing::of(&wish.name) };
+        match node.ask(wish).await {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                let refused = error.kind() == std::io::ErrorKind::Other;
+                Err(Failure { reason: connection::explain(&error), refused })
+            }
+        }
+    }
+
+    async fn ask(&mut self, wish: &Wish) -> std::io::Result<()> {
+        self.connection.greet().await?;
+        let properties = &wish.properties();
+        self.connection.send(Request::CreateNode { factory: "adapter", properties }).await?;
+        while self.standing.node.is_none() {
+            self.standing.handle_event(self.connection.next().await?);
+        }
+        Ok(())
+    }
+
+    /// Why it has to be made again, once that is so.
+    async fn lost(mut self) -> String {
+        loop {
+            match self.connection.next().await.map(|event| self.standing.handle_event(event)) {
+                Ok(Some(reason)) => return reason.into(),
+                Ok(None) => {}
+                Err(error) => return connection::explain(&error),
+            }
+        }
+    }
+}
+
+/// How a node stands, by what PipeWire tells.
+struct Standing {
+    watched: Watched,
+    node: Option<u32>,
+    managers: BTreeSet<u32>,
+}
+
+impl Standing {
+    fn of(name: &str) -> Standing {
+        Self { watched: Watched::Target(name.to_owned()), node: None, managers: BTreeSet::new() }
+    }
+
+    /// Why the node has to be made again, if that is so.
+    fn handle_event(&mut self, event: Event) -> Option<&'static str> {
+        match event {
+            Event::Global(global) if self.watched.is(&global) => self.node = Some(global.id),
+            Event::Global(global) if Watched::SessionManager.is(&global) => {
+                self.managers.insert(global.id);
+            }
+            Event::GlobalRemoved { id } if self.node == Some(id) => return Some("somebody removed it"),
+            // WirePlumber 0.4 waits for ever for a node that another one has set up before.
+            Event::GlobalRemoved { id } if self.managers.remove(&id) && self.managers.is_empty() => {
+                return Some("PipeWire lost its session manager");
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::pipewire::{NODE_KIND, daemon};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn only_a_pipewire_that_was_there_is_waited_for() {
+        let failure = |refused| Failure { reason: String::new(), refused };
+        assert!(failure(false).may_pass(true));
+        assert!(!failure(false).may_pass(false), "this session has none");
+        assert!(!failure(true).may_pass(true), "it makes no sinks");
+    }
+
+    /// Of a daemon that hears everything, says this, and ends: why there is no node, or none any more.
+    async fn told(words: Vec<u8>) -> Result<String, Failure> {
+        let wish = Wish { name: "moonpipe-1".into(), description: "a sink".into() };
+        let (ours, mut daemon) = UnixStream::pair().unwrap();
+        let create = Request::CreateNode { factory: "adapter", properties: &wish.properties() };
+        let asked = [Request::Hello, Request::Name("moonpipe"), Request::GetRegistry, create];
+        // What is left unread would make the end an error.
+        let mut asked = vec![0; asked.map(|request| request.message(0).len()).iter().sum()];
+        let daemon = std::thread::spawn(move || {
+            daemon.read_exact(&mut asked).unwrap();
+            daemon.write_all(&words).unwrap();
+        });
+        let node = Node::make(Connection::on(ours.into()).unwrap(), &wish).await;
+        daemon.join().unwrap();
+        Ok(node?.lost().await)
+    }
+
+    #[tokio::test]
+    async fn a_node_is_there_until_it_or_the_daemon_is_gone() {
+        let node = |id, name| daemon::global(id, NODE_KIND, &[("node.name", name)]);
+        let defaults = "PipeWire:Interface:Metadata";
+        let manager = |id| daemon::global(id, defaults, &[("metadata.name", "default")]);
+        let (other, ours) = (node(40, "loudspeaker"), node(41, "moonpipe-1"));
+        let (its_end, another) = (daemon::removed(41), daemon::removed(40));
+        let removed = [&other[..], &ours, &another, &its_end].concat();
+        assert_eq!(told(removed).await.ok().as_deref(), Some("somebody removed it"));
+        let managed = [&manager(33)[..], &ours, &another, &daemon::removed(33)].concat();
+        let reason = told(managed).await.ok();
+        assert_eq!(reason.as_deref(), Some("PipeWire lost its session manager"), "it comes back");
+        let ended = [&other[..], &ours, &another].concat();
+        assert_eq!(told(ended).await.ok().as_deref(), Some("PipeWire ended"));
+        let died = told(other.clone()).await.expect_err("it was never there");
+        assert!(!died.refused, "{}", died.reason);
+        let refused = told([other, daemon::refused("no adapter")].concat()).await.expect_err("refused");
+        assert!(refused.refused && refused.reason.contains("no adapter"), "{}", refused.reason);
+    }
+
+    #[test]
+    fn no_two_sinks_have_a_name() {
+        assert_ne!(unique_name(), unique_name());
+    }
+}
