@@ -12,6 +12,7 @@ mod display;
 mod docs;
 mod encoders;
 mod ends;
+mod idle;
 mod invalidation;
 mod linger;
 mod loss;

@@ -165,6 +165,14 @@ impl Host {
         }
     }
 
+    /// Processor time that it took so far, in the kernel's ticks.
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the host runs");
+        // utime and stime, behind the name in brackets, which is field 2.
+        let fields = stat.rsplit(')').next().into_iter().flat_map(str::split_whitespace);
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
     /// What it holds once two looks in a row show the same, freed memory given back included.
     pub fn settled(&self) -> Usage {
         let mut before = self.usage();
