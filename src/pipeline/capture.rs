@@ -5,7 +5,7 @@ use super::description::{CaptureDescription, Mode};
 use super::display::Display;
 use super::frames::Frames;
 use super::launch;
-use super::run::{self, Runner, StreamEvent};
+use super::run::{self, Runner, START_LIMIT, StreamEvent};
 use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
 use crate::protocol::params::Fps;
@@ -98,6 +98,8 @@ const PIPEWIRESRC: &str = "pipewiresrc";
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum CaptureEvent {
     FirstFrame,
+    /// As many frames as [`Frames::await_frames`] was told.
+    Frames,
     /// The first ones too.
     CapsChanged(gst::Caps),
     /// Apps can show themselves there.
@@ -119,6 +121,7 @@ pub(super) struct Feed {
 /// A running capture. Dropping it stops it too; [`Capture::close`] waits for the end.
 pub(super) struct Capture {
     runner: Runner,
+    reads_pipewire: bool,
     screencast: Option<Screencast>,
     watching: Vec<AbortOnDropHandle<()>>,
 }
@@ -128,9 +131,8 @@ impl Capture {
     /// starts it. `feed` hears of everything from then on.
     pub async fn start(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
         let Recipe { what, name, .. } = recipe.clone();
-        let reads_pipewire = recipe.reads_pipewire();
         let mut capture = Self::build(recipe, feed).await?;
-        let started = match reads_pipewire {
+        let started = match capture.reads_pipewire {
             // Its elements may open slowly; what is linked is so at once.
             true => match capture.runner.open().await {
                 Ok(()) => capture.runner.start_within(LINK_LIMIT).await,
@@ -153,6 +155,17 @@ impl Capture {
     /// Something else than its frames says when it is gone: one that shows nothing new is still.
     pub fn tells_loss(&self) -> bool {
         !self.watching.is_empty()
+    }
+
+    /// Has it take no pictures, at no cost, or take them again. A display stays with its apps, a portal session open.
+    pub fn pause(&self, pause: bool) -> impl Future<Output = anyhow::Result<()>> + use<> {
+        let (paused, limit) = match self.reads_pipewire {
+            // pipewiresrc 0.3.65 forgets to go on when it plays before its paused stream does. A new stream is begun as
+            // the first one was.
+            true => (gst::State::Ready, LINK_LIMIT),
+            false => (gst::State::Paused, START_LIMIT),
+        };
+        self.runner.change(if pause { paused } else { gst::State::Playing }, limit)
     }
 
     /// Caps filters that ask for pictures of `before` ask for those of `after`.
@@ -183,6 +196,7 @@ impl Capture {
     async fn build(recipe: Recipe, feed: Feed) -> anyhow::Result<Capture> {
         let (mut screencast, mut remote, mut watching) = (None, None, Vec::new());
         let reads_own_pipewire = recipe.reads_own_pipewire();
+        let reads_pipewire = recipe.reads_pipewire();
         if reads_own_pipewire {
             let targets = recipe.targets();
             if let Some(missing) = watch::missing(&targets).await {
@@ -223,7 +237,7 @@ impl Capture {
             StreamEvent::Display(display) => feed.report(CaptureEvent::Display(display)),
             _ => {}
         });
-        Ok(Self { runner, screencast, watching })
+        Ok(Self { runner, reads_pipewire, screencast, watching })
     }
 
     async fn release(&mut self) {
@@ -313,6 +327,9 @@ fn take_frames(joint: &gst_app::AppSink, feed: Feed) {
         };
         if news.first {
             feed.report(CaptureEvent::FirstFrame);
+        }
+        if news.awaited {
+            feed.report(CaptureEvent::Frames);
         }
         if let Some(caps) = news.caps {
             feed.report(CaptureEvent::CapsChanged(caps));

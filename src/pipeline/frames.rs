@@ -14,6 +14,8 @@ struct Shown {
     capture: u64,
     viewers: Vec<(u64, gst_app::AppSrc)>,
     next_id: u64,
+    /// Until this many have come.
+    awaits: u32,
 }
 
 /// Keeps a viewer attached; dropping it detaches.
@@ -23,10 +25,12 @@ pub struct Attached {
 }
 
 /// What is new about a frame.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct News {
     /// The first one that this capture shows.
     pub first: bool,
+    /// The last of those that [`Frames::await_frames`] counts.
+    pub awaited: bool,
     /// Its caps, if they are others than those of the frame before.
     pub caps: Option<gst::Caps>,
 }
@@ -60,6 +64,11 @@ impl Frames {
         self.lock().last.as_ref()?.caps_owned()
     }
 
+    /// Counts so many frames from now on; the last one is told.
+    pub fn await_frames(&self, count: u32) {
+        self.lock().awaits = count;
+    }
+
     /// Keeps `sample` as the last frame and shows it to all, unless a later capture shows something already: nothing
     /// then.
     pub fn keep(&self, capture: u64, sample: gst::Sample, captured: Option<gst::ClockTime>) -> Option<News> {
@@ -75,7 +84,9 @@ impl Frames {
         }
         shown.last = Some(sample);
         shown.capture = capture;
-        Some(News { first, caps })
+        let awaited = shown.awaits == 1;
+        shown.awaits = shown.awaits.saturating_sub(1);
+        Some(News { first, awaited, caps })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
@@ -124,10 +135,16 @@ mod tests {
         let frames = Frames::default();
         let gray = sample(gst_video::VideoFormat::Gray8);
         let caps = gray.caps_owned();
-        assert_eq!(frames.keep(1, gray.clone(), None), Some(News { first: true, caps: caps.clone() }));
+        let first = News { first: true, ..News::default() };
+        assert_eq!(frames.keep(1, gray.clone(), None), Some(News { caps: caps.clone(), ..first.clone() }));
         assert_eq!(frames.keep(1, gray.clone(), None), Some(News::default()));
-        assert_eq!(frames.keep(3, gray.clone(), None), Some(News { first: true, caps: None }));
+        assert_eq!(frames.keep(3, gray.clone(), None), Some(first));
         assert_eq!(frames.keep(1, sample(gst_video::VideoFormat::Bgrx), None), None, "too late");
         assert_eq!(frames.caps(), caps);
+        frames.await_frames(2);
+        assert_eq!(frames.keep(1, gray.clone(), None), None);
+        assert_eq!(frames.keep(3, gray.clone(), None), Some(News::default()));
+        assert_eq!(frames.keep(3, gray.clone(), None), Some(News { awaited: true, ..News::default() }));
+        assert_eq!(frames.keep(3, gray, None), Some(News::default()), "told once");
     }
 }

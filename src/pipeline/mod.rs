@@ -9,6 +9,7 @@ pub mod description;
 pub mod display;
 mod encoder;
 pub mod frames;
+mod idle;
 pub mod launch;
 pub mod library;
 pub mod limits;

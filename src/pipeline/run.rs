@@ -112,7 +112,7 @@ impl Order {
 }
 
 /// Longest a pipeline may take to start.
-const START_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(10);
 /// Longest a pipeline may take to stop before it is left to itself.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -170,24 +170,33 @@ impl Runner {
         }
     }
 
-    async fn change(&self, state: gst::State, limit: Duration) -> anyhow::Result<()> {
+    /// Begins at once. Whoever asks for two changes waits for the first: they run on threads of their own.
+    pub fn change(
+        &self,
+        state: gst::State,
+        limit: Duration,
+    ) -> impl Future<Output = anyhow::Result<()>> + use<> {
         let (what, pipeline, order) = (self.what, self.pipeline.clone(), self.order.clone());
+        let fault = self.fault.clone();
         let (done, finished) = oneshot::channel();
-        std::thread::Builder::new().name(format!("{what}-state")).spawn(move || {
+        let begun = std::thread::Builder::new().name(format!("{what}-state")).spawn(move || {
             let result = order.change(&pipeline, state);
             drop(pipeline);
             let _ = done.send(result);
-        })?;
-        let result = match tokio::time::timeout(limit, finished).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(anyhow::anyhow!("its thread ended early")),
-            Err(_) => Err(anyhow::anyhow!("it takes longer than {} s", limit.as_secs())),
-        };
-        // What an element said of its failure says more than that it failed.
-        let said = self.fault.get().filter(|_| state != gst::State::Null);
-        result
-            .map_err(|error| said.map_or(error, |fault| anyhow::anyhow!("{fault}")))
-            .with_context(|| format!("the {what} pipeline does not go to {state:?}"))
+        });
+        async move {
+            begun?;
+            let result = match tokio::time::timeout(limit, finished).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(anyhow::anyhow!("its thread ended early")),
+                Err(_) => Err(anyhow::anyhow!("it takes longer than {} s", limit.as_secs())),
+            };
+            // What an element said of its failure says more than that it failed.
+            let said = fault.get().filter(|_| state != gst::State::Null);
+            result
+                .map_err(|error| said.map_or(error, |fault| anyhow::anyhow!("{fault}")))
+                .with_context(|| format!("the {what} pipeline does not go to {state:?}"))
+        }
     }
 }
 

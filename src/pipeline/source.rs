@@ -1,10 +1,11 @@
 //! What streams look at: one capture after the other. A lost one is built again while its last picture stays; when the
-//! budget for that is spent ([`super::rebuild`]), the source is over.
+//! budget for that is spent ([`super::rebuild`]), the source is over. While nobody looks, it pauses ([`super::idle`]).
 
 use super::capture::{Capture, CaptureEvent, Feed, Recipe};
 use super::description::Mode;
 use super::display::Display;
 use super::frames::{Attached, Frames};
+use super::idle::{Idle, Order, UNSEEN};
 use super::rebuild::{Limits, Rebuilds, Step};
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -34,7 +35,7 @@ pub struct Source {
     frames: Frames,
     health: watch::Receiver<Health>,
     display: watch::Receiver<Option<Display>>,
-    looking: Arc<watch::Sender<usize>>,
+    looking: Arc<watch::Sender<Lookers>>,
     resizes: mpsc::UnboundedSender<Resize>,
     /// Cancelled by the first frame.
     shown: CancellationToken,
@@ -44,12 +45,18 @@ pub struct Source {
     _stop_on_drop: DropGuard,
 }
 
-/// Somebody looks: only then is a lost capture built again.
-pub struct Looking(Arc<watch::Sender<usize>>);
+/// Somebody looks: only then are pictures taken, and a lost capture is built again.
+pub struct Looking(Arc<watch::Sender<Lookers>>);
+
+#[derive(Clone, Copy, Default)]
+struct Lookers {
+    now: usize,
+    ever: bool,
+}
 
 impl Drop for Looking {
     fn drop(&mut self) {
-        self.0.send_modify(|looking| *looking -= 1);
+        self.0.send_modify(|lookers| lookers.now -= 1);
     }
 }
 
@@ -156,12 +163,13 @@ impl Source {
     }
 }
 
-fn look(looking: &Arc<watch::Sender<usize>>) -> Looking {
-    looking.send_modify(|looking| *looking += 1);
+fn look(looking: &Arc<watch::Sender<Lookers>>) -> Looking {
+    looking.send_modify(|lookers| *lookers = Lookers { now: lookers.now + 1, ever: true });
     Looking(looking.clone())
 }
 
 type Building = BoxFuture<'static, anyhow::Result<Capture>>;
+type Pausing = BoxFuture<'static, anyhow::Result<()>>;
 
 /// A capture that is being built.
 struct Attempt {
@@ -194,7 +202,10 @@ struct Keeper {
     running: Option<(u64, Capture)>,
     attempt: Option<Attempt>,
     plan: Rebuilds,
-    looking: Arc<watch::Sender<usize>>,
+    idle: Idle,
+    /// The running capture pauses, or goes on.
+    pausing: Option<Pausing>,
+    looking: Arc<watch::Sender<Lookers>>,
     shown: CancellationToken,
     health: watch::Sender<Health>,
     display: watch::Sender<Option<Display>>,
@@ -218,7 +229,9 @@ impl Keeper {
             running: None,
             attempt: None,
             plan: Rebuilds::new(limits),
-            looking: Arc::new(watch::channel(0).0),
+            idle: Idle::default(),
+            pausing: None,
+            looking: Arc::new(watch::channel(Lookers::default()).0),
             shown: CancellationToken::new(),
             health: watch::channel(Health::Runs).0,
             display: watch::channel(None).0,
@@ -229,14 +242,16 @@ impl Keeper {
 
     async fn start_first(&mut self) -> anyhow::Result<()> {
         let (number, building) = self.build(self.recipe.clone());
-        self.running = Some((number, building.await?));
+        let capture = building.await?;
+        self.run_capture(number, capture);
         Ok(())
     }
 
     async fn run(mut self, stop: CancellationToken) {
         let mut looking = self.looking.subscribe();
         loop {
-            if self.plan.is_rebuilding() && *looking.borrow_and_update() == 0 {
+            let Lookers { now, ever } = *looking.borrow_and_update();
+            if self.plan.is_rebuilding() && now == 0 {
                 self.end(format!("{}, and nobody looked", self.plan.reason()));
                 break;
             }
@@ -244,6 +259,9 @@ impl Keeper {
                 self.end(reason);
                 break;
             }
+            // Who started it is about to look.
+            self.idle.handle_watched(now > 0 || !ever);
+            self.pause_or_go_on();
             let due = self.plan.deadline();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -251,6 +269,7 @@ impl Keeper {
                 Some(resize) = self.resizes.recv() => self.handle_resize(resize),
                 Some((number, event)) = self.events.recv() => self.handle_event(number, event),
                 result = built(&mut self.attempt) => self.handle_built(result),
+                result = paused(&mut self.pausing) => self.handle_paused(result),
                 () = async { sleep_until(due.expect("checked")).await }, if due.is_some() => {}
             }
         }
@@ -276,18 +295,21 @@ impl Keeper {
         if event == CaptureEvent::FirstFrame {
             self.shown.cancel();
         }
+        if event == CaptureEvent::Frames {
+            self.idle.handle_frames();
+        }
         if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) {
             match event {
                 CaptureEvent::FirstFrame => attempt.shows = true,
                 CaptureEvent::Lost(reason) => attempt.lost = Some(reason),
                 CaptureEvent::Display(display) => self.tell_display(display),
-                CaptureEvent::CapsChanged(_) => {}
+                CaptureEvent::Frames | CaptureEvent::CapsChanged(_) => {}
             }
         } else if self.running.as_ref().is_some_and(|(running, _)| *running == number) {
             match event {
                 // Of the first capture, everybody sees the first frame anyway.
                 CaptureEvent::FirstFrame if number > 1 => self.shows_again(),
-                CaptureEvent::FirstFrame | CaptureEvent::CapsChanged(_) => {}
+                CaptureEvent::FirstFrame | CaptureEvent::Frames | CaptureEvent::CapsChanged(_) => {}
                 CaptureEvent::Display(display) => self.tell_display(display),
                 CaptureEvent::Lost(reason) => self.lose(reason),
             }
@@ -303,7 +325,7 @@ impl Keeper {
                     capture.resize(before, after);
                 }
                 self.plan.handle_started(capture.tells_loss());
-                self.running = Some((number, capture));
+                self.run_capture(number, capture);
                 if shows {
                     self.shows_again();
                 }
@@ -315,6 +337,28 @@ impl Keeper {
                 tracing::debug!("not yet: {error:#}");
                 self.plan.handle_refused(Instant::now(), format!("{error:#}"));
             }
+        }
+    }
+
+    /// Has the capture that runs pause or go on, where it is to.
+    fn pause_or_go_on(&mut self) {
+        while let (Some((_, capture)), Some(order)) = (&self.running, self.idle.poll()) {
+            if order == Order::AwaitFrames {
+                self.frames.await_frames(UNSEEN);
+                continue;
+            }
+            let what = if order == Order::Pause { "pauses: nobody looks" } else { "goes on" };
+            tracing::info!("the source {} {what}", self.recipe.name);
+            self.pausing = Some(capture.pause(order == Order::Pause).boxed());
+        }
+    }
+
+    /// The capture pauses, or goes on; one that does neither is lost.
+    fn handle_paused(&mut self, result: anyhow::Result<()>) {
+        self.pausing = None;
+        self.idle.handle_changed();
+        if let Err(error) = result {
+            self.lose(format!("{error:#}"));
         }
     }
 
@@ -357,7 +401,13 @@ impl Keeper {
         (self.number, Capture::start(recipe, feed).boxed())
     }
 
+    fn run_capture(&mut self, number: u64, capture: Capture) {
+        self.idle.handle_capture();
+        self.running = Some((number, capture));
+    }
+
     fn close_running(&mut self) {
+        self.pausing = None;
         if let Some((_, capture)) = self.running.take() {
             self.closing.spawn(capture.close());
         }
@@ -376,6 +426,14 @@ impl Keeper {
 fn in_time(limit: Duration, building: Building) -> Building {
     let late = move |_| Err(anyhow!("it does not start within {} s", limit.as_secs_f32()));
     tokio::time::timeout(limit, building).map(move |built| built.unwrap_or_else(late)).boxed()
+}
+
+/// Waits for ever when nothing changes.
+async fn paused(pausing: &mut Option<Pausing>) -> anyhow::Result<()> {
+    match pausing {
+        Some(pausing) => pausing.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What became of the attempt; waits for ever when there is none.

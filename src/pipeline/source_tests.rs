@@ -4,6 +4,7 @@ use super::super::run;
 use super::*;
 use crate::protocol::params::Fps;
 use gst::prelude::*;
+use gstgamestream::timing;
 use std::path::{Path, PathBuf};
 
 const MODE: Mode = Mode { width: 64, height: 48, fps: Fps { num: 30, den: 1 } };
@@ -57,6 +58,14 @@ impl Viewer {
         let sink = run::element(pipeline.upcast_ref(), "sink").unwrap().downcast().unwrap();
         pipeline.set_state(gst::State::Playing).unwrap();
         Self { pipeline, source, sink }
+    }
+
+    /// Waits until nothing comes for a second and a half.
+    fn see_nothing(&self) {
+        let end = Instant::now() + LIMIT;
+        while self.sink.try_pull_sample(gst::ClockTime::from_mseconds(1500)).is_some() {
+            assert!(Instant::now() < end, "it goes on");
+        }
     }
 
     fn see(&self) -> gst::Sample {
@@ -255,4 +264,80 @@ async fn it_says_when_it_shows_or_why_it_does_not() {
     shows.close().await;
     assert_eq!(shows.shows().await, Ok(()), "it did");
     dies.close().await;
+}
+
+const MOVES: &str =
+    "videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={fps} ! identity";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_captured_while_nobody_looks() {
+    let source = start(MOVES, SOON).await;
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    viewer.see();
+    viewer.see();
+    for _ in 0..2 {
+        let looking = source.look();
+        viewer.see();
+        drop(looking);
+        viewer.see_nothing();
+        let back = gst::get_timestamp();
+        let looking = source.look();
+        for _ in 0..5 {
+            let seen = viewer.see();
+            let meta = seen.buffer().unwrap().meta::<gst::ReferenceTimestampMeta>();
+            let meta = meta.expect("it says when it was captured, and the pause does not count");
+            assert!(meta.reference().structure(0).is_some_and(|clock| clock.name() == timing::CAPTURE_TIME));
+            assert!(
+                meta.timestamp() + gst::ClockTime::SECOND > back && meta.timestamp() <= gst::get_timestamp()
+            );
+        }
+        drop(looking);
+    }
+    assert_eq!(*source.health().borrow(), Health::Runs);
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_frame_comes_whoever_looks() {
+    let source = start(&format!("{MOVES} sleep-time=1000000"), SOON).await;
+    drop(source.look());
+    tokio::time::timeout(LIMIT, source.shows()).await.expect("in time").unwrap();
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_resized_in_a_pause_comes_in_the_other_size() {
+    let source = start(MOVES, SOON).await;
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    drop(source.look());
+    viewer.see_nothing();
+    let after = Mode { width: 128, height: 96, ..MODE };
+    source.resize(CaptureSpec { mode: after, ..spec(MOVES) }, MODE, after);
+    let _looking = source.look();
+    let wide = || viewer.see().caps().unwrap().structure(0).unwrap().get::<i32>("width") == Ok(128);
+    let end = Instant::now() + LIMIT;
+    while !wide() {
+        assert!(Instant::now() < end, "it keeps its size");
+    }
+    source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_dies_of_its_pause_is_built_again_for_who_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("picture");
+    std::fs::write(&file, [7; 64 * 48]).unwrap();
+    let source = start(&picture(&file), Limits { rebuilds: 1000, ..SOON }).await;
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    drop(source.look());
+    viewer.see_nothing();
+    std::fs::remove_file(&file).unwrap();
+    let _looking = source.look();
+    until(&source, |health| matches!(health, Health::Stands(_))).await;
+    std::fs::write(&file, [9; 64 * 48]).unwrap();
+    while viewer.see().buffer().unwrap().map_readable().unwrap()[0] != 9 {}
+    source.close().await;
 }

@@ -13,6 +13,7 @@ mod docs;
 mod encoders;
 mod ends;
 mod faults;
+mod idle;
 mod invalidation;
 mod linger;
 mod loss;

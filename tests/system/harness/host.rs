@@ -165,14 +165,12 @@ impl Host {
         }
     }
 
-    /// Processor time that it has used, its encoders and displays included, apps not.
-    pub fn cpu_seconds(&self) -> f64 {
+    /// Processor time that it took so far, in the kernel's ticks.
+    pub fn ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the host runs");
-        let after_name = stat.rsplit(')').next().expect("the name is in parentheses");
-        let field =
-            |n: usize| after_name.split_whitespace().nth(n).and_then(|ticks| ticks.parse::<f64>().ok());
-        // utime and stime, in what sysconf(_SC_CLK_TCK) is on every Linux.
-        (field(11).expect("utime") + field(12).expect("stime")) / 100.0
+        // utime and stime, behind the name in brackets, which is field 2.
+        let fields = stat.rsplit(')').next().into_iter().flat_map(str::split_whitespace);
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
     }
 
     /// What it holds once two looks in a row show the same, freed memory given back included.
