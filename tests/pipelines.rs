@@ -13,6 +13,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 fn library(user: Option<&Path>) -> Library {
@@ -44,8 +45,12 @@ fn shipped_descriptions_have_no_fault() {
     }
 }
 
+/// Two encoders of x265 that are opened at the same moment in one process may take each other's settings.
+static X265: Mutex<()> = Mutex::new(());
+
 #[test]
 fn software_encoders_encode_without_holding_frames_back() {
+    let _alone = X265.lock().unwrap_or_else(PoisonError::into_inner);
     let library = library(None);
     for name in EXPECTED_HERE {
         let description = &library.encode[name];
@@ -61,6 +66,7 @@ fn software_encoders_encode_without_holding_frames_back() {
 #[test]
 fn frames_have_as_many_slices_as_a_client_asks_for() {
     const MODE: Mode = Mode { width: 640, height: 360, fps: Fps { num: 60, den: 1 } };
+    let _alone = X265.lock().unwrap_or_else(PoisonError::into_inner);
     let library = library(None);
     for name in ["h264-openh264", "h264-x264", "h265-x265"] {
         let description = &library.encode[name];
