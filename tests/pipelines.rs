@@ -45,7 +45,7 @@ fn shipped_descriptions_have_no_fault() {
     }
 }
 
-/// Two encoders of x265 that are opened at the same moment in one process may take each other's settings.
+/// Two encoders of x265 that are opened at the same moment in one process may disturb each other.
 static X265: Mutex<()> = Mutex::new(());
 
 #[test]
