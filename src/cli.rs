@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use moonpipe::identity::Permissions;
 use std::path::PathBuf;
 
 /// Play this machine from any Moonlight client.
@@ -66,7 +67,7 @@ pub enum Command {
         pin: String,
     },
 
-    /// List the clients that may play, or remove one
+    /// List the clients that may play and what they may do, change that, or remove one
     Clients {
         #[command(subcommand)]
         action: Option<ClientsAction>,
@@ -104,6 +105,16 @@ pub enum Command {
 pub enum ClientsAction {
     /// Take a client's permission to play
     Remove { name: String },
+
+    /// Say what a client may do besides watching, from its next launch on
+    ///
+    /// A client that may not launch sees the desktop that all see, or the display of another player that is shared
+    /// (`others = "share"`), and starts nothing.
+    Permit {
+        name: String,
+        /// launch, everything, or nothing
+        may: Permissions,
+    },
 }
 
 fn pin(text: &str) -> Result<String, String> {

@@ -206,7 +206,7 @@ impl Sockets {
             send_audio: descriptions.send_audio,
             send: settings.send.clone(),
             displays: settings.displays,
-            most_players: settings.most_players,
+            players: settings.players,
             control: ControlServer::start(self.control)?,
             video_socket: self.video,
             audio_socket: self.audio,

@@ -8,6 +8,7 @@ pub mod files;
 pub mod host;
 pub mod identity;
 pub mod memory;
+pub mod outputs;
 pub mod pipeline;
 pub mod protocol;
 pub mod servers;

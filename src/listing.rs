@@ -22,6 +22,12 @@ pub fn listing(library: &Library, choice: &Choice) -> String {
         };
         text += &format!("  {name:width$}  {state}\n");
     }
+    if let Some(pixels) = choice.pixels_per_second() {
+        text += &format!(
+            "the encoders bear {} million pixels in a second, of all players together\n",
+            pixels / 1_000_000
+        );
+    }
     for refused in &library.refused {
         text += &format!("refused  {refused}\n");
     }
@@ -71,8 +77,12 @@ fn session(status: &SessionStatus) -> String {
         let percent = |share: f64| (share * 1000.0).round() / 10.0;
         let (before, after) = (percent(network.loss_before), percent(network.loss_after));
         text += &format!(
-            "   {before} % of packets lost, {after} % of blocks beyond parity; parity raised {} times, lowered {}; rate raised {}, lowered {}\n",
-            network.parity_raised, network.parity_lowered, network.rate_raised, network.rate_lowered
+            "   {before} % of packets lost, {after} % of blocks beyond parity, {} packets rebuilt; parity raised {} times, lowered {}; rate raised {}, lowered {}\n",
+            network.recovered_packets,
+            network.parity_raised,
+            network.parity_lowered,
+            network.rate_raised,
+            network.rate_lowered
         );
     }
     if status.source_rebuilds + status.encoder_replacements > 0 {
@@ -83,6 +93,9 @@ fn session(status: &SessionStatus) -> String {
     }
     let mut healed: Vec<String> =
         status.key_frames.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    if status.unasked_key_frames > 0 {
+        healed.push(format!("{} of the encoder's own", status.unasked_key_frames));
+    }
     if status.invalidations > 0 {
         healed.push(format!("{} lost frames did without", status.invalidations));
     }

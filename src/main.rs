@@ -8,7 +8,7 @@ use clap::Parser;
 use cli::{Cli, ClientsAction, Command, Common};
 use moonpipe::config::{self, ConfigError, Places, Settings};
 use moonpipe::host;
-use moonpipe::identity::Clients;
+use moonpipe::identity::{Clients, Permissions};
 use moonpipe::memory;
 use moonpipe::pipeline::probe;
 use moonpipe::pipeline::{self, library::Library, library::UnknownDescription};
@@ -59,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pair { name, pin } => pair(&places, pin, name),
         Command::Clients { action: None } => list_clients(&places).map(|()| ExitCode::SUCCESS),
         Command::Clients { action: Some(ClientsAction::Remove { name }) } => remove_client(&places, &name),
+        Command::Clients { action: Some(ClientsAction::Permit { name, may }) } => permit(&places, &name, may),
         Command::Sessions { json } => list_sessions(&places, json),
         Command::Switch { source } => switch(&places, source),
         Command::Pipelines => list_pipelines(&places),
@@ -149,7 +150,8 @@ fn not_answered(reply: Reply) -> anyhow::Result<ExitCode> {
 fn list_clients(places: &Places) -> anyhow::Result<()> {
     let clients = Clients::load(&places.state_dir)?.list();
     for client in &clients {
-        println!("{}  {}", client.name, client.fingerprint);
+        let may = if client.may.is_everything() { String::new() } else { format!("  may do {}", client.may) };
+        println!("{}  {}{may}", client.name, client.fingerprint);
     }
     if clients.is_empty() {
         eprintln!("no client is paired");
@@ -163,8 +165,21 @@ fn remove_client(places: &Places, name: &str) -> anyhow::Result<ExitCode> {
         println!("removed {name}");
         return Ok(ExitCode::SUCCESS);
     }
+    Err(no_such_client(&clients, name))
+}
+
+fn permit(places: &Places, name: &str, may: Permissions) -> anyhow::Result<ExitCode> {
+    let clients = Clients::load(&places.state_dir)?;
+    if clients.permit(name, may)? {
+        println!("{name} may do {may}, from its next launch on");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(no_such_client(&clients, name))
+}
+
+fn no_such_client(clients: &Clients, name: &str) -> anyhow::Error {
     let known: Vec<_> = clients.list().into_iter().map(|client| client.name).collect();
-    anyhow::bail!("no client is named {name}; paired are: {}", known.join(", "))
+    anyhow::anyhow!("no client is named {name}; paired are: {}", known.join(", "))
 }
 
 fn list_pipelines(places: &Places) -> anyhow::Result<ExitCode> {

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 /// A module of `src` and the modules that it may import. Everybody may use `EVERYBODY_USES`.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("main", &["cli", "host", "listing", "identity", "pipeline", "servers"]),
-    ("cli", &[]),
+    ("cli", &["identity"]),
     ("listing", &["pipeline"]),
     ("host", &["servers", "session", "pipeline", "desktop", "identity"]),
     ("servers", &["identity"]),
-    ("session", &["servers", "pipeline", "desktop", "identity"]),
+    ("session", &["servers", "outputs", "pipeline", "desktop", "identity"]),
+    ("outputs", &["pipeline", "desktop"]),
     ("pipeline", &["desktop"]),
     ("desktop", &[]),
     ("identity", &[]),

@@ -26,6 +26,7 @@ pub(super) struct Displays {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Players {
     pub most: Option<Spanned<i64>>,
+    pub overload: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,7 @@
 mod file;
 mod settings;
 
-pub use settings::{DisplaySettings, Linger, Others, SendSettings, Settings};
+pub use settings::{DisplaySettings, Linger, Others, PlayerSettings, SendSettings, Settings};
 
 use crate::protocol::ports::Ports;
 use std::path::{Path, PathBuf};
@@ -150,6 +150,7 @@ mod tests {
             ("[displays]\nlinger = -1\n", ["config.toml:2: ", "linger", "until released"]),
             ("[displays]\nothers = \"own\"\n", ["config.toml:2: ", "\"own\"", "\"take over\""]),
             ("[players]\nmost = 0\n", ["config.toml:2: ", "most", "1 to 1000"]),
+            ("[players]\noverload = \"never\"\n", ["config.toml:2: ", "never", "\"allow\""]),
             ("[displays]\nlinger = \"never\"\n", ["config.toml:2: ", "never", "86400"]),
         ] {
             let said = refused(text);

@@ -17,9 +17,17 @@ pub struct Settings {
     /// Name of an audio description.
     pub audio: String,
     pub displays: DisplaySettings,
-    /// So many clients may play at the same time.
-    pub most_players: u32,
+    pub players: PlayerSettings,
     pub send: SendSettings,
+}
+
+/// Who may play at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayerSettings {
+    /// So many clients.
+    pub most: u32,
+    /// Also where together they ask for more than the encoders were measured to bear.
+    pub may_overload: bool,
 }
 
 /// Displays of clients' own.
@@ -81,7 +89,7 @@ impl Default for Settings {
             source: "test".into(),
             audio: "test".into(),
             displays: DisplaySettings::default(),
-            most_players: 4,
+            players: PlayerSettings::default(),
             send: SendSettings::default(),
         }
     }
@@ -90,6 +98,12 @@ impl Default for Settings {
 impl Default for DisplaySettings {
     fn default() -> Self {
         Self { linger: Linger::For(Duration::from_secs(10)), others: Others::OwnDisplay }
+    }
+}
+
+impl Default for PlayerSettings {
+    fn default() -> Self {
+        Self { most: 4, may_overload: false }
     }
 }
 
@@ -146,7 +160,10 @@ impl TryFrom<file::File> for Settings {
                 linger: linger(written.displays.linger, default.displays.linger)?,
                 others: others(written.displays.others, default.displays.others)?,
             },
-            most_players: integer("most", written.players.most, 1..=1000, default.most_players)?,
+            players: PlayerSettings {
+                most: integer("most", written.players.most, 1..=1000, default.players.most)?,
+                may_overload: overload(written.players.overload, default.players.may_overload)?,
+            },
             send: SendSettings::try_from(written.send)?,
         })
     }
@@ -238,6 +255,19 @@ fn others(written: Option<Spanned<String>>, default: Others) -> Result<Others, W
             reason: format!(
                 "others is {other:?}: allowed are \"own display\", \"take over\", \"refuse\" and \"share\""
             ),
+        }),
+    }
+}
+
+/// Whether it is allowed.
+fn overload(written: Option<Spanned<String>>, default: bool) -> Result<bool, Wrong> {
+    let Some(written) = written else { return Ok(default) };
+    match written.get_ref().as_str() {
+        "allow" => Ok(true),
+        "refuse" => Ok(false),
+        other => Err(Wrong {
+            span: written.span(),
+            reason: format!("overload is {other:?}: allowed are \"refuse\" and \"allow\""),
         }),
     }
 }

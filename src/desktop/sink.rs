@@ -10,12 +10,16 @@ use crate::protocol::pipewire::{Event, Request};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// From the loss of a node until there is another, and between tries. An app that plays on while its sink is not there
 /// is heard on the default sink, by WirePlumber's rule until it stops: so it is short.
 const AGAIN: Duration = Duration::from_millis(100);
+/// The longest, where PipeWire says no or takes each back soon.
+const SELDOM: Duration = Duration::from_secs(10);
+/// One that was there for so long was not taken back soon.
+const LASTS: Duration = Duration::from_secs(5);
 
 /// The lowest that a session manager has to choose from: one that the owner hears comes first.
 const PRIORITY: &str = "-1000";
@@ -37,7 +41,10 @@ impl Sink {
                 None
             }
             Err(failure) => {
-                tracing::debug!("no sink: {}", failure.reason);
+                tracing::warn!(
+                    "no sound sink for {description}, who hears what the default one plays: {}",
+                    failure.reason
+                );
                 return None;
             }
         };
@@ -96,16 +103,60 @@ impl Failure {
 
 /// Until the sink is dropped.
 async fn keep(wish: Wish, mut node: Option<Node>) {
+    let (mut patience, mut told) = (Patience::default(), String::new());
     loop {
         if let Some(node) = node.take() {
+            let begun = Instant::now();
             let reason = node.lost().await;
             tracing::info!("the sink {} has to be made again: {reason}", wish.name);
+            patience.handle_lost(begun.elapsed());
         }
-        sleep(AGAIN).await;
-        if let Ok(made) = try_to_make(&wish).await {
-            tracing::info!("the sink {} is there", wish.name);
-            node = Some(made);
+        sleep(patience.pause()).await;
+        match try_to_make(&wish).await {
+            Ok(made) => {
+                tracing::info!("the sink {} is there", wish.name);
+                told.clear();
+                node = Some(made);
+            }
+            Err(failure) => {
+                patience.handle_failure(failure.refused);
+                if told != failure.reason {
+                    tracing::warn!("no sink {}: {}", wish.name, failure.reason);
+                    told = failure.reason;
+                }
+            }
         }
+    }
+}
+
+/// How long to wait before a sink is made again.
+struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(AGAIN)
+    }
+}
+
+impl Patience {
+    fn pause(&self) -> Duration {
+        self.0
+    }
+
+    /// The node that was there for so long is not any more.
+    fn handle_lost(&mut self, lasted: Duration) {
+        if lasted >= LASTS { self.0 = AGAIN } else { self.grow() }
+    }
+
+    /// A PipeWire that is not there may be back at any moment; one that refuses thinks the same a moment later.
+    fn handle_failure(&mut self, refused: bool) {
+        if refused {
+            self.grow();
+        }
+    }
+
+    fn grow(&mut self) {
+        self.0 = (self.0 * 2).min(SELDOM);
     }
 }
 
@@ -202,6 +253,23 @@ mod tests {
         assert!(failure(false).may_pass(true));
         assert!(!failure(false).may_pass(false), "this session has none");
         assert!(!failure(true).may_pass(true), "it makes no sinks");
+    }
+
+    #[test]
+    fn who_refuses_is_asked_less_and_less_and_who_is_away_as_often_as_ever() {
+        let mut patience = Patience::default();
+        (0..3).for_each(|_| patience.handle_failure(false));
+        assert_eq!(patience.pause(), AGAIN);
+        for n in 1..20 {
+            if n % 2 == 0 {
+                patience.handle_failure(true)
+            } else {
+                patience.handle_lost(AGAIN)
+            }
+            assert_eq!(patience.pause(), (AGAIN * 2_u32.pow(n)).min(SELDOM));
+        }
+        patience.handle_lost(LASTS);
+        assert_eq!(patience.pause(), AGAIN, "that one was good");
     }
 
     /// Of a daemon that hears everything, says this, and ends: why there is no node, or none any more.

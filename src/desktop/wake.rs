@@ -114,9 +114,14 @@ mod tests {
         assert_eq!(tokio::time::timeout(LIMIT, called(&mut other)).await.as_deref(), Ok("Last"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn without_a_bus_an_answer_is_waited_for_all_the_same() {
-        let answer = tokio::time::sleep(2 * FIRST);
-        while_asking(Some("unix:path=/nowhere"), answer).await;
+        let nowhere = Some("unix:path=/nowhere");
+        wake(nowhere, &mut None).await.unwrap_err();
+        let answer = async {
+            tokio::time::sleep(20 * FIRST).await;
+            "answer"
+        };
+        assert_eq!(while_asking(nowhere, answer).await, "answer");
     }
 }

@@ -1,4 +1,4 @@
-use super::Fingerprint;
+use super::{Fingerprint, Permissions};
 use crate::files;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct Client {
     /// Unique among the clients of this host.
     pub name: String,
     pub fingerprint: Fingerprint,
+    /// Everything unless the owner said otherwise.
+    #[serde(default, skip_serializing_if = "Permissions::is_everything")]
+    pub may: Permissions,
 }
 
 /// The paired clients. Clones share one state; the file under it may be changed by another process at any time.
@@ -59,16 +62,29 @@ impl Clients {
         Ok(Self { shared: Arc::new(Shared { state_dir: state_dir.to_owned(), known: Mutex::new(known) }) })
     }
 
-    /// Lets the owner of this certificate (DER) play. A client that is there already is replaced; a name that another
-    /// one bears gets a number. Returns the client as stored. Waits for the disk.
+    /// Lets the owner of this certificate (DER) play. A client that is there already is replaced, and may do what it might
+    /// before; a name that another one bears gets a number. Returns the client as stored. Waits for the disk.
     pub fn add(&self, name: &str, certificate_der: &[u8]) -> anyhow::Result<Client> {
         let fingerprint = Fingerprint::of(certificate_der);
         self.change(|list| {
             let place = list.iter().position(|c| c.fingerprint == fingerprint);
             let old = place.map(|place| list.remove(place));
-            let client = Client { name: free_name(list, &tidy_name(name, &fingerprint)), fingerprint };
+            let may = old.as_ref().map_or_else(Permissions::default, |old| old.may);
+            let client = Client { name: free_name(list, &tidy_name(name, &fingerprint)), fingerprint, may };
             list.insert(place.unwrap_or(list.len()), client.clone());
             (old.as_ref() != Some(&client), client)
+        })
+    }
+
+    /// From now on the client of this name `may` do this and nothing else. Returns false if nobody bears this name. Waits
+    /// for the disk.
+    pub fn permit(&self, name: &str, may: Permissions) -> anyhow::Result<bool> {
+        self.change(|list| {
+            let Some(client) = list.iter_mut().find(|client| client.name == name) else {
+                return (false, false);
+            };
+            let before = std::mem::replace(&mut client.may, may);
+            (before != may, true)
         })
     }
 
@@ -275,6 +291,29 @@ mod tests {
         assert!(command.remove("sofa").unwrap());
         assert!(!host.is_paired(&Fingerprint::of(b"one")));
         assert_eq!(host.list(), []);
+    }
+
+    #[test]
+    fn what_a_client_may_do_outlives_a_new_pairing() {
+        let folder = tempfile::tempdir().unwrap();
+        let clients = Clients::load(folder.path()).unwrap();
+        clients.add("sofa", b"one").unwrap();
+        assert!(!clients.permit("desk", Permissions::NOTHING).unwrap());
+        assert!(clients.permit("sofa", Permissions::NOTHING).unwrap());
+        clients.add("bed", b"one").unwrap();
+        for clients in [clients, Clients::load(folder.path()).unwrap()] {
+            assert_eq!(clients.find(&Fingerprint::of(b"one")).unwrap().may, Permissions::NOTHING);
+        }
+    }
+
+    #[test]
+    fn clients_of_a_file_that_says_nothing_of_it_may_do_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let clients = Clients::load(folder.path()).unwrap();
+        let added = clients.add("sofa", b"one").unwrap();
+        let text = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert!(!text.contains("may"), "{text}");
+        assert_eq!(Clients::load(folder.path()).unwrap().list(), [added]);
     }
 
     #[test]

@@ -355,10 +355,16 @@ fn size_fault(sample: &gst::Sample) -> Option<String> {
         return None;
     }
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
-    if buffer.meta::<gst_video::VideoMeta>().is_some() || buffer.size() == info.size() {
+    let (width, height) = (info.width(), info.height());
+    if let Some(meta) = buffer.meta::<gst_video::VideoMeta>() {
+        let (its_width, its_height) = (meta.width(), meta.height());
+        return ((its_width, its_height) != (width, height)).then(|| {
+            format!("the source changed its size without saying so: {its_width}x{its_height} came for {width}x{height}")
+        });
+    }
+    if buffer.size() == info.size() {
         return None;
     }
-    let (width, height) = (info.width(), info.height());
     let (is, should) = (buffer.size(), info.size());
     Some(format!(
         "the source changed its size without saying so: {is} bytes came for {width}x{height}, which has {should}"
@@ -381,5 +387,30 @@ mod tests {
         assert_eq!(size_fault(&sample(1280 * 720 * 4)), None);
         let reason = size_fault(&sample(1920 * 1080 * 4)).unwrap();
         assert!(reason.contains("8294400 bytes came for 1280x720"), "{reason}");
+    }
+
+    /// Lines may be longer than their pixels then, and the size of the buffer says nothing.
+    #[test]
+    fn a_buffer_that_says_its_size_is_held_to_that() {
+        gst::init().unwrap();
+        let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::Bgrx, 64, 64).build().unwrap();
+        let sample = |width, height| {
+            let mut buffer = gst::Buffer::with_size(128 * 64 * 4).unwrap();
+            let flags = gst_video::VideoFrameFlags::empty();
+            gst_video::VideoMeta::add_full(
+                buffer.get_mut().unwrap(),
+                flags,
+                gst_video::VideoFormat::Bgrx,
+                width,
+                height,
+                &[0],
+                &[128 * 4],
+            )
+            .unwrap();
+            gst::Sample::builder().buffer(&buffer).caps(&info.to_caps().unwrap()).build()
+        };
+        assert_eq!(size_fault(&sample(64, 64)), None);
+        let reason = size_fault(&sample(32, 64)).unwrap();
+        assert!(reason.contains("32x64 came for 64x64"), "{reason}");
     }
 }

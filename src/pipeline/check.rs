@@ -71,8 +71,18 @@ impl Sample for SendDescription {
     }
 }
 
-/// The first thing in `needs` that is not installed, in words that follow "because".
+/// Elements that end the whole process when what they talk to goes away: Xlib calls exit.
+const DEADLY: [&str; 2] = ["ximagesrc", "ximagesink"];
+
+/// The first thing in `needs` that is not installed, or an element that must not run here, in words that follow "because".
 pub fn obstacle(common: &Common) -> Option<String> {
+    let elements = launch::elements(&common.launch);
+    if let Some(deadly) = elements.iter().find(|element| DEADLY.contains(&element.factory)) {
+        return Some(format!(
+            "{} ends the process that it runs in, and all sessions with it, when its X server goes away: run it in one of its own",
+            deadly.factory
+        ));
+    }
     common.needs.iter().find_map(|need| {
         let Some(class) = class_of(&need.element) else {
             return Some(format!("there is no element {}", need.element));

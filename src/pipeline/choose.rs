@@ -1,5 +1,6 @@
 //! Which encoders to use: those that encoded ten frames on this machine, best rank first.
 
+use super::cost::{self, Cost};
 use super::description::{Describes, EncodeDescription};
 use super::library::Library;
 use super::probe::{self, Report};
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct Choice {
     /// Encoders that work, best first. A codec that is not here must not be offered.
     pub encoders: BTreeMap<Codec, Vec<EncodeDescription>>,
+    /// What pictures cost the best of them, as far as that could be measured.
+    pub costs: BTreeMap<Codec, Cost>,
     /// One line of reason for every description, in the order of the choice.
     pub verdicts: Vec<Verdict>,
 }
@@ -57,6 +60,13 @@ impl Choice {
         self.encoders.get(&codec).map_or(&[], Vec::as_slice)
     }
 
+    /// Pixels that this machine encodes in a second, in the codec that costs the least; nothing if not all were measured.
+    pub fn pixels_per_second(&self) -> Option<u64> {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        let all = self.encoders.keys().map(|codec| Some(self.costs.get(codec)?.pixels_per_second(cores)));
+        all.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
     /// Of the encoders in use, one at least goes on without lost frames.
     pub fn answers_invalidation(&self) -> bool {
         self.encoders.values().filter_map(|all| all.first()).any(|encoder| encoder.answers_invalidation)
@@ -76,6 +86,14 @@ impl Choice {
             if !self.encoders.contains_key(&codec) {
                 tracing::info!("{codec} is not offered: no encoder for it works here");
             }
+        }
+        if let Some(pixels) = self.pixels_per_second() {
+            // What most play at.
+            let players = pixels / (1920 * 1080 * 60);
+            tracing::info!(
+                "encodes {} million pixels in a second: {players} players at 1920x1080 and 60 fps",
+                pixels / 1_000_000
+            );
         }
     }
 }
@@ -130,7 +148,7 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
         return None;
     }
     let mut choice = Choice::default();
-    let mut remembered = BTreeMap::new();
+    let (mut remembered, mut costs) = (BTreeMap::new(), BTreeMap::new());
     for (description, outcome) in candidates.into_iter().zip(outcomes) {
         if let Outcome::Works { report, .. } = &outcome {
             remembered.insert(Cache::key(description), report.clone());
@@ -142,7 +160,22 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
         let (name, rank) = (description.name().to_owned(), description.common.rank);
         choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });
     }
-    cache.replace(remembered);
+    // One at a time, with nothing else to do.
+    for (codec, encoders) in &choice.encoders {
+        let key = format!("{codec}: {}", cost::launch_text(&encoders[0]));
+        let known = cache.costs.get(&key).copied();
+        match known.map_or_else(|| cost::ask(&encoders[0], program, stop), Ok) {
+            Ok(cost) => {
+                costs.insert(key, cost);
+                choice.costs.insert(*codec, cost);
+            }
+            Err(error) => tracing::info!("what {} bears is not known: {error:#}", encoders[0].name()),
+        }
+    }
+    if stop.load(Ordering::Acquire) {
+        return None;
+    }
+    cache.replace(remembered, costs);
     Some(choice)
 }
 
@@ -192,12 +225,15 @@ fn judge(description: &EncodeDescription, cache: &Cache, program: &Path, stop: &
 struct Cache {
     file: PathBuf,
     known: BTreeMap<String, Report>,
+    costs: BTreeMap<String, Cost>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
 struct CacheFile {
     gstreamer: String,
     encoders: BTreeMap<String, Report>,
+    #[serde(default)]
+    costs: BTreeMap<String, Cost>,
 }
 
 impl Cache {
@@ -205,19 +241,20 @@ impl Cache {
         let file = cache_dir.join("encoders.json");
         let text = std::fs::read(&file).unwrap_or_default();
         let read: CacheFile = serde_json::from_slice(&text).unwrap_or_default();
-        let known = if read.gstreamer == gst::version_string() { read.encoders } else { BTreeMap::new() };
-        Cache { file, known }
+        let is_ours = read.gstreamer == gst::version_string();
+        let (known, costs) = if is_ours { (read.encoders, read.costs) } else { Default::default() };
+        Cache { file, known, costs }
     }
 
     fn key(description: &EncodeDescription) -> String {
         format!("{}: {}", description.codec, probe::launch_text(description))
     }
 
-    fn replace(self, encoders: BTreeMap<String, Report>) {
-        if encoders == self.known {
+    fn replace(self, encoders: BTreeMap<String, Report>, costs: BTreeMap<String, Cost>) {
+        if encoders == self.known && costs == self.costs {
             return;
         }
-        let content = CacheFile { gstreamer: gst::version_string().to_string(), encoders };
+        let content = CacheFile { gstreamer: gst::version_string().to_string(), encoders, costs };
         let json = serde_json::to_vec_pretty(&content).expect("plain strings and numbers");
         if let Err(error) = crate::files::write_private(&self.file, &json) {
             tracing::debug!(

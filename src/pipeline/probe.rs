@@ -1,11 +1,13 @@
 //! Does this encoder really encode here? Ten frames in a process of its own, since an encoder may abort or hang.
 
+use super::cost;
 use super::description::{EncodeDescription, Mode};
 use super::video::codec_caps;
 use crate::protocol::params::{Codec, Fps};
 use anyhow::{Context, bail, ensure};
 use gst::prelude::*;
 use rustix::process::{Signal, getpid, kill_process};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Hidden subcommand of the host that runs [`run_child`]: `probe-encoder CODEC LAUNCH`.
+/// Hidden subcommand of the host that runs [`run_child`]: `probe-encoder [cost] CODEC LAUNCH`.
 pub const SUBCOMMAND: &str = "probe-encoder";
 
 /// Frames that have to come out.
@@ -59,8 +61,20 @@ pub fn probe_until(
     program: &Path,
     stop: &AtomicBool,
 ) -> anyhow::Result<Report> {
+    let arguments = [codec_name(description.codec), &launch_text(description)];
+    ask_child(program, &arguments, LIMIT, stop)
+}
+
+/// What a child answers to these `arguments` of [`SUBCOMMAND`].
+pub(super) fn ask_child<T: DeserializeOwned>(
+    program: &Path,
+    arguments: &[&str],
+    limit: Duration,
+    stop: &AtomicBool,
+) -> anyhow::Result<T> {
     let mut child = Command::new(program)
-        .args([SUBCOMMAND, codec_name(description.codec), &launch_text(description)])
+        .arg(SUBCOMMAND)
+        .args(arguments)
         // Nothing is written; that it closes tells the child that nobody waits any more.
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -69,7 +83,7 @@ pub fn probe_until(
         .with_context(|| format!("{} cannot be started", program.display()))?;
     let errors = drain(child.stderr.take());
     let answer = drain(child.stdout.take());
-    let status = wait(&mut child, LIMIT, stop)?;
+    let status = wait(&mut child, limit, stop)?;
     let [answer, errors] = [answer, errors].map(|thread| thread.join().unwrap_or_default());
     if !status.success() {
         let reason = errors.lines().last().filter(|line| !line.is_empty()).unwrap_or("no message");
@@ -78,15 +92,18 @@ pub fn probe_until(
     serde_json::from_str(&answer).with_context(|| format!("the probe answered {answer:?}"))
 }
 
-/// The child's side; `args` follow the subcommand. Prints a [`Report`] as JSON, or the reason on stderr. It lives as
-/// long as its standard input is open.
+/// The child's side; `args` follow the subcommand. Prints a [`Report`] or a [`cost::Cost`] as JSON, or the reason on
+/// stderr. It lives as long as its standard input is open.
 pub fn run_child(args: &[String]) -> ExitCode {
     end_with_input();
     let result = match args {
-        [codec, launch] => parse_codec(codec).and_then(|codec| encode_ten(codec, launch)),
-        _ => Err(anyhow::anyhow!("usage: {SUBCOMMAND} CODEC LAUNCH")),
+        [codec, launch] => parse_codec(codec).and_then(|codec| json(&encode_ten(codec, launch)?)),
+        [word, codec, launch] if word == cost::WORD => {
+            parse_codec(codec).and_then(|codec| json(&cost::measure(codec, launch)?))
+        }
+        _ => Err(anyhow::anyhow!("usage: {SUBCOMMAND} [{}] CODEC LAUNCH", cost::WORD)),
     };
-    match result.and_then(|report| Ok(serde_json::to_string(&report)?)) {
+    match result {
         Ok(json) => {
             println!("{json}");
             ExitCode::SUCCESS
@@ -96,6 +113,10 @@ pub fn run_child(args: &[String]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn json(answer: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(answer)?)
 }
 
 /// A host that is killed closes the pipe; an encoder that hangs must not stay behind.
@@ -293,7 +314,7 @@ fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool) -> anyhow::Result
     }
 }
 
-fn codec_name(codec: Codec) -> &'static str {
+pub(super) fn codec_name(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => "h264",
         Codec::H265 => "h265",

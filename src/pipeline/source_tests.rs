@@ -6,6 +6,8 @@ use crate::protocol::params::Fps;
 use gst::prelude::*;
 use gstgamestream::timing;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const MODE: Mode = Mode { width: 64, height: 48, fps: Fps { num: 30, den: 1 } };
 const LIMIT: Duration = Duration::from_secs(20);
@@ -77,6 +79,75 @@ impl Drop for Viewer {
     fn drop(&mut self) {
         self.pipeline.set_state(gst::State::Null).unwrap();
     }
+}
+
+/// It neither ends nor fails, and its description says that it is never still.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_falls_silent_is_built_again_where_its_description_says_so() {
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let launch = format!(
+        "udpsrc address=127.0.0.1 port={port} ! rawvideoparse format=gray8 width=64 height=48 \
+         ! video/x-raw,framerate=25/1 ! watchdog timeout=500"
+    );
+    let source = start(&launch, Limits::default()).await;
+    let _looking = source.look();
+    let speaks = async |fares: &dyn Fn(&Health) -> bool| {
+        while !fares(&source.health().borrow()) {
+            sender.send_to(&[0; 64 * 48], ("127.0.0.1", port)).unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let shown = |_: &Health| source.caps().is_some();
+    tokio::time::timeout(LIMIT, speaks(&shown)).await.expect("it shows something");
+    let lost = until(&source, |health| matches!(health, Health::Stands(_))).await;
+    assert!(
+        matches!(&lost, Health::Stands(reason) if reason.to_lowercase().contains("watchdog")),
+        "{lost:?}"
+    );
+    let back = |health: &Health| matches!(health, Health::Rebuilt(1));
+    tokio::time::timeout(LIMIT, speaks(&back)).await.expect("it comes back");
+    source.close().await;
+}
+
+/// Writes down what is asked of it.
+struct Noted(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl VirtualOutput for Noted {
+    fn resize(&mut self, mode: Mode) -> futures_util::future::BoxFuture<'_, anyhow::Result<()>> {
+        self.0.lock().unwrap().push(format!("resized to {}x{}", mode.width, mode.height));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn release(self: Box<Self>) -> futures_util::future::BoxFuture<'static, ()> {
+        self.0.lock().unwrap().push("released".into());
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_is_resized_before_its_capture_and_goes_after_it_and_with_an_error() {
+    let notes = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let launch = "videotestsrc is-live=true ! video/x-raw,width={width},height={height},framerate={fps}";
+    let output = || Box::new(Noted(notes.clone()));
+    let source = Source::start_on(output(), spec(launch), SOON).await.unwrap();
+    let _looking = source.look();
+    let width = |source: &Source| source.caps().and_then(|caps| caps.structure(0)?.get::<i32>("width").ok());
+    let becomes = async |wish: i32| {
+        while width(&source) != Some(wish) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, becomes(64)).await.expect("it shows something");
+    let after = Mode { width: 128, height: 96, ..MODE };
+    source.resize(spec(launch), MODE, after);
+    tokio::time::timeout(LIMIT, becomes(128)).await.expect("it shows more");
+    assert_eq!(*notes.lock().unwrap(), ["resized to 128x96"]);
+    source.close().await;
+    assert_eq!(notes.lock().unwrap().last().unwrap(), "released");
+    let failed = Source::start_on(output(), spec("filesrc location=/nowhere ! rawvideoparse"), SOON).await;
+    assert!(failed.is_err());
+    assert_eq!(notes.lock().unwrap()[1..], ["released", "released"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

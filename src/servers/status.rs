@@ -21,7 +21,7 @@ pub struct SessionStatus {
     pub encoder_replacements: u64,
     /// How often a lost source was built again.
     pub source_rebuilds: u64,
-    /// What the client reported of the network; nothing where parity and bitrate do not follow it.
+    /// What the client reports of the network, and what was made of it; nothing before it plays.
     pub network: Option<Network>,
     /// Since the launch; of a session that ended, until then.
     pub seconds: u64,
@@ -31,6 +31,9 @@ pub struct SessionStatus {
     pub packets: Packets,
     /// Key frames that were asked of the encoder, by reason.
     pub key_frames: BTreeMap<String, u64>,
+    /// Key frames beyond those: of an encoder that was opened anew for another bitrate, or could not do without frames
+    /// that were lost too long ago.
+    pub unasked_key_frames: u64,
     /// Invalidations of lost frames that the encoder answered without a key frame.
     pub invalidations: u64,
     /// Parity packets per 100 data packets, as it is now.
@@ -66,9 +69,14 @@ pub struct Network {
     pub trend: f64,
     /// What encoder, parity, sound and headers may take together now, in kbit/s.
     pub total_kbps: u32,
-    /// Since the start: reports, blocks among them that failed, and decisions.
+    /// Since the start: reports, and blocks among them that failed.
     pub reports: u64,
     pub failed_blocks: u64,
+    /// Data packets that were lost, and rebuilt from parity.
+    pub recovered_packets: u64,
+    /// The fewest parity packets of a block, as it is now.
+    pub min_parity: u32,
+    /// Decisions since the start; none of a stream that is to stay as it is.
     pub parity_raised: u64,
     pub parity_lowered: u64,
     pub rate_raised: u64,

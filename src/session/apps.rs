@@ -136,8 +136,10 @@ impl Apps {
         session: SessionId,
         heir: Fingerprint,
     ) -> Option<Started> {
-        let started = self.take_of(owner, session)?;
-        self.table().by_client.insert(heir, started)
+        let mut table = self.table();
+        table.by_client.get(owner).filter(|started| started.session == session)?;
+        let started = table.by_client.remove(owner)?;
+        table.by_client.insert(heir, started)
     }
 
     /// Forgets the app of this number, and says whose it was; nothing if it was taken out already, to be ended.
@@ -162,6 +164,9 @@ impl Shared {
         // One that was taken from the list since plays on as it is.
         let Some(app) = apps.find(app).await else { return Ok(()) };
         let is_wanted = || {
+            if !self.may_launch(&client) {
+                return false;
+            }
             let table = self.table();
             let is_over = |entry: &Entry<Handle>| entry.handle.stop.borrow().is_some();
             table.running_app(&client) == app.id
@@ -226,13 +231,8 @@ pub(super) fn heard_on(sink: &str) -> Environment {
     ["PULSE_SINK", "PIPEWIRE_NODE"].map(|name| (name.into(), Some(sink.into()))).to_vec()
 }
 
-/// What an app is told of the display that it is to show itself on, instead of the one that the host runs in.
+/// The names of the display that an app is to show itself on, instead of the one that the host runs in.
 pub(super) fn on(display: &Display) -> Environment {
     let x11 = display.x11.as_ref().map(OsString::from);
-    vec![
-        ("WAYLAND_DISPLAY".into(), Some(display.wayland.clone().into())),
-        ("DISPLAY".into(), x11),
-        ("XDG_SESSION_TYPE".into(), Some("wayland".into())),
-        ("WAYLAND_SOCKET".into(), None),
-    ]
+    vec![("WAYLAND_DISPLAY".into(), Some(display.wayland.clone().into())), ("DISPLAY".into(), x11)]
 }

@@ -8,6 +8,7 @@
 //! does not, nobody has noticed anything.
 
 use super::view::{Held, Look, View};
+use crate::outputs::{self, Created, Outputs, VIRTUAL};
 use crate::pipeline::capture::CaptureSpec;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::library;
@@ -24,12 +25,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The description of a display for one session.
-const ISOLATED: &str = "virtual";
-
 /// The sources of this host.
 pub struct Captures {
     library: BTreeMap<String, CaptureDescription>,
+    outputs: Outputs,
     state_dir: PathBuf,
     now: Arc<Mutex<Now>>,
     /// Held while the shared source is started, so that there is one.
@@ -84,7 +83,8 @@ impl Captures {
             switch: Some(CancellationToken::new()),
         };
         let (starting, closing) = (tokio::sync::Mutex::new(()), TaskTracker::new());
-        Ok(Self { library, state_dir, now: Arc::new(Mutex::new(now)), starting, closing })
+        let outputs = Outputs::new(&library);
+        Ok(Self { library, outputs, state_dir, now: Arc::new(Mutex::new(now)), starting, closing })
     }
 
     /// The source for a session of `mode`: a new one, or the one that all share.
@@ -106,18 +106,17 @@ impl Captures {
 
     /// A display of the session's own, whatever is on.
     pub(super) async fn open_isolated(&self, mode: Mode) -> anyhow::Result<View> {
-        let description = library::named(&self.library, ISOLATED, "source")?;
-        let source = self.start(&description, mode).await?;
-        Ok(View::alone(Look::new(&description, source)))
+        let created = self.outputs.create(mode).await?;
+        Ok(View::alone(self.start_on(created, mode).await?))
     }
 
     /// Looks again at a display that its session left, with `mode` from now on.
     pub(super) fn return_to(&self, held: Held, mode: Mode) -> View {
-        let Held { description, source, mode: before, entered, sink, .. } = held;
+        let Held { description, environment, source, mode: before, entered, sink, .. } = held;
         if mode != before {
             source.resize(self.spec(&description, mode), before, mode);
         }
-        let look = Look::new(&description, source);
+        let look = Look::new(&description, source).with_environment(environment);
         let entered = if entered { self.now().enter(&look, mode) } else { None };
         let view = match entered {
             Some((id, moves)) => View::new(look, moves, Entered { now: self.now.clone(), id }),
@@ -126,9 +125,14 @@ impl Captures {
         view.with_sink(sink)
     }
 
+    /// Whether each session gets a display of its own.
+    pub(super) fn open_displays(&self) -> bool {
+        self.now().description.opens_display()
+    }
+
     /// Why there is no such display.
     pub fn isolated_obstacle(&self) -> Option<String> {
-        library::named(&self.library, ISOLATED, "source").err().map(|error| format!("{error:#}"))
+        self.outputs.obstacle()
     }
 
     /// Shows the source of this name to all who look, at the modes they have, and to those who come later. The last of
@@ -172,8 +176,14 @@ impl Captures {
     }
 
     async fn open_own(&self, description: &CaptureDescription, mode: Mode) -> anyhow::Result<Option<View>> {
-        let source = self.start(description, mode).await?;
-        Ok(self.enter(description, source, mode).await)
+        let look = match description.opens_display() {
+            true if description.name() == VIRTUAL => {
+                self.start_on(self.outputs.create(mode).await?, mode).await?
+            }
+            true => self.start_on(outputs::of_description(description), mode).await?,
+            false => Look::new(description, self.start(description, mode).await?),
+        };
+        Ok(self.enter(look, mode).await)
     }
 
     async fn open_shared(
@@ -188,21 +198,22 @@ impl Captures {
                 Health::Over(reason) => Some(reason.clone()),
                 _ => None,
             };
-            let Some(reason) = over else { return Ok(self.enter(description, source, mode).await) };
+            let Some(reason) = over else {
+                return Ok(self.enter(Look::new(description, source), mode).await);
+            };
             tracing::info!("capture {}: {reason}; started again", description.name());
             self.now().shared.take_if(|shared| Arc::ptr_eq(shared, &source));
             source.close().await;
         }
         let source = self.start(description, mode).await?;
-        Ok(self.enter(description, source, mode).await)
+        Ok(self.enter(Look::new(description, source), mode).await)
     }
 
-    /// Lets a session look at `source`; not at one that a switch has taken away meanwhile, which is closed.
-    async fn enter(&self, description: &CaptureDescription, source: Arc<Source>, mode: Mode) -> Option<View> {
-        let look = Look::new(description, source.clone());
+    /// Lets a session look there; not at what a switch has taken away meanwhile, which is closed.
+    async fn enter(&self, look: Look, mode: Mode) -> Option<View> {
         let entered = self.now().enter(&look, mode);
         let Some((id, moves)) = entered else {
-            source.close().await;
+            look.source.close().await;
             return None;
         };
         Some(View::new(look, moves, Entered { now: self.now.clone(), id }))
@@ -263,6 +274,13 @@ impl Captures {
 
     async fn start(&self, description: &CaptureDescription, mode: Mode) -> anyhow::Result<Arc<Source>> {
         Ok(Arc::new(Source::start(self.spec(description, mode), Limits::default()).await?))
+    }
+
+    /// Shows an output that was created for this.
+    async fn start_on(&self, created: Created, mode: Mode) -> anyhow::Result<Look> {
+        let Created { capture, environment, output } = created;
+        let source = Source::start_on(output, self.spec(&capture, mode), Limits::default()).await?;
+        Ok(Look::new(&capture, Arc::new(source)).with_environment(environment))
     }
 
     fn spec(&self, description: &CaptureDescription, mode: Mode) -> CaptureSpec {

@@ -89,10 +89,13 @@ impl<W: Clone> Displays<W> {
         Found::Kept(held)
     }
 
-    /// `session` shows `app` on a new display. One that an older session does not let go of is that one's to remove.
-    pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32, held: W) {
+    /// `session` shows `app` on a new display. One that an older session does not let go of is that one's to remove; one
+    /// that it left just now is removed here.
+    pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32, held: W) -> Option<W> {
+        let left = self.handle_released(&client);
         let state = State::Active { session };
         self.by_client.insert(client, Display { app, played: false, held, state });
+        left
     }
 
     /// Whom `client` meets that launches `app`, and what becomes of it then; nobody if it has that itself, or is to get
@@ -110,6 +113,13 @@ impl<W: Clone> Displays<W> {
             _ => owners.max_by_key(|(_, display)| is_active(display)),
         };
         owner.map(|(owner, _)| (others, *owner))
+    }
+
+    /// Whether `owner` shows `app` now.
+    pub fn shows(&self, owner: &Fingerprint, app: u32) -> bool {
+        let shows =
+            |display: &Display<W>| display.app == app && matches!(display.state, State::Active { .. });
+        self.by_client.get(owner).is_some_and(shows)
     }
 
     /// What `owner` shows now.
@@ -204,7 +214,16 @@ impl<W: Clone> Displays<W> {
     }
 
     pub fn lingers(&self, client: &Fingerprint) -> bool {
-        (self.by_client.get(client)).is_some_and(|display| matches!(display.state, State::Lingering { .. }))
+        self.waiting(client).is_some()
+    }
+
+    /// What waits for `client`.
+    pub fn waits(&self, client: &Fingerprint) -> Option<W> {
+        self.waiting(client).map(|display| display.held.clone())
+    }
+
+    fn waiting(&self, client: &Fingerprint) -> Option<&Display<W>> {
+        self.by_client.get(client).filter(|display| matches!(display.state, State::Lingering { .. }))
     }
 
     fn take_lingering(&mut self, client: &Fingerprint) -> Option<Display<W>> {

@@ -24,6 +24,30 @@ fn open(displays: &mut Sessions, client: Fingerprint, session: u64, app: u32) {
     displays.handle_opened(client, SessionId(session), app, SessionId(session));
 }
 
+/// It comes to that when the older session hangs while the newer one looks for its display, and not much longer.
+#[test]
+fn what_an_older_session_left_too_late_is_removed_when_another_was_opened() {
+    let mut displays = Displays::new(settings(Linger::For(KEPT)));
+    open(&mut displays, ADA, 1, 7);
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing, "the older one has it");
+    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Replaced));
+    let removed = displays.handle_opened(ADA, SessionId(2), 7, SessionId(2));
+    assert_eq!((removed, displays.lingers(&ADA)), (Some(SessionId(1)), false));
+    assert_eq!(displays.handle_lost(&ADA, SessionId(2)), Some(SessionId(2)));
+}
+
+#[test]
+fn a_guest_has_something_to_see_while_the_owner_shows_it() {
+    let mut displays = Displays::new(settings(Linger::For(KEPT)));
+    assert!(!displays.shows(&ADA, 7));
+    open(&mut displays, ADA, 1, 7);
+    assert!(displays.shows(&ADA, 7) && !displays.shows(&ADA, 8));
+    displays.handle_played(&ADA, SessionId(1));
+    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Away));
+    assert!(!displays.shows(&ADA, 7));
+    assert_eq!(displays.waits(&ADA), Some(SessionId(1)));
+}
+
 fn leave(
     displays: &mut Sessions,
     now: Instant,

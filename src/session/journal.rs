@@ -89,6 +89,8 @@ impl Page {
         let encode = &stats.encode;
         let invalidations = count(&stats.packetize, "recovery-frames");
         self.write(|status| {
+            let asked: u64 = status.key_frames.values().sum();
+            status.unasked_key_frames = frames.key.saturating_sub(asked);
             (status.frames, status.packets, status.invalidations) = (frames, packets, invalidations);
             status.encoder.clone_from(&encode.encoder);
             status.encoder_replacements = encode.replacements;
@@ -105,6 +107,8 @@ impl Page {
             total_kbps: figures.kbps,
             reports: figures.reports,
             failed_blocks: figures.failed_blocks,
+            recovered_packets: figures.recovered_packets,
+            min_parity: figures.min_parity,
             parity_raised: figures.parity_raised,
             parity_lowered: figures.parity_lowered,
             rate_raised: figures.rate_raised,

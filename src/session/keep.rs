@@ -21,8 +21,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// The displays of this host.
 pub(super) struct Keep {
     displays: Mutex<Displays<Held>>,
-    /// Displays that are being ended.
-    ending: TaskTracker,
+    /// Displays and apps that are being ended.
+    pub(super) ending: TaskTracker,
 }
 
 /// Whom a display is for, and what shows itself there.
@@ -38,6 +38,14 @@ pub(super) struct Purpose {
 pub(super) struct Removed {
     app: Option<apps::Started>,
     held: Held,
+}
+
+/// Why what is held does not come back.
+fn why_over(held: &Held) -> Option<String> {
+    match &*held.source.health().borrow() {
+        Health::Over(reason) => Some(reason.clone()),
+        _ => None,
+    }
 }
 
 /// Waits until a removed display has ended.
@@ -69,8 +77,11 @@ impl Shared {
                 Found::Other(held) => (held, false),
             }
         };
-        let is_over = matches!(*held.source.health().borrow(), Health::Over(_));
-        if is_over || !is_its {
+        let over = why_over(&held);
+        if let Some(reason) = &over {
+            tracing::info!(%session, client = %short(&client), "its display is gone: {reason}");
+        }
+        if over.is_some() || !is_its {
             if is_its {
                 self.forget_display(&client, session);
             }
@@ -86,7 +97,22 @@ impl Shared {
 
     /// A session shows what it shows on a new display.
     pub(super) fn register_display(&self, Purpose { session, client, app, mode }: Purpose, view: &View) {
-        self.keep.displays().handle_opened(client, session, app, view.held(session, mode));
+        let (left, running) = {
+            let mut displays = self.keep.displays();
+            let left = displays.handle_opened(client, session, app, view.held(session, mode));
+            // It shows itself on a display that nobody will see again.
+            (left, self.equipment.apps.take(&client))
+        };
+        if left.is_none() && running.is_none() {
+            return;
+        }
+        tracing::info!(%session, client = %short(&client), "what its client had on another display ends");
+        self.keep.ending.spawn(async move {
+            apps::end(running).await;
+            if let Some(held) = left {
+                held.source.close().await;
+            }
+        });
     }
 
     pub(super) fn mark_display_played(&self, client: &Fingerprint, session: SessionId) {
@@ -131,7 +157,8 @@ impl Shared {
         let removed = {
             let mut displays = self.keep.displays();
             let Some(held) = displays.handle_lost(client, session) else { return };
-            self.removed(client, held)
+            // What runs there is this session's, whoever left it last.
+            self.removed(client, Held { session, ..held })
         };
         self.write_off(client, "its session failed");
         drop(self.end(removed));
@@ -148,6 +175,10 @@ impl Shared {
             }
             if !self.equipment.clients.is_paired(&client) {
                 self.release_display(&client, &End::Revoked.to_string());
+            }
+            let waits = self.keep.displays().waits(&client);
+            if let Some(reason) = waits.as_ref().and_then(why_over) {
+                self.release_display(&client, &reason);
             }
         }
     }

@@ -5,6 +5,7 @@ mod adaptation;
 mod apps;
 pub mod budget;
 mod captures;
+mod crowd;
 mod displays;
 mod end;
 mod journal;
@@ -17,11 +18,12 @@ mod player;
 mod silence;
 mod table;
 mod view;
+mod watchers;
 
 pub use apps::Apps;
 pub use captures::Captures;
 
-use crate::config::{DisplaySettings, Others, SendSettings};
+use crate::config::{DisplaySettings, Others, PlayerSettings, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
@@ -36,6 +38,7 @@ use crate::servers::media::MediaSocket;
 use crate::servers::nvhttp::{App, LaunchRequest, Launched, PlayerSessions, Refusal};
 use crate::servers::rtsp::{BoxFuture, RtspSessions};
 use crate::servers::status::SessionStatus;
+use crowd::Room;
 use end::End;
 use futures_util::future::join_all;
 use journal::Journal;
@@ -60,8 +63,7 @@ pub struct Equipment {
     pub send_audio: SendDescription,
     pub send: SendSettings,
     pub displays: DisplaySettings,
-    /// So many clients may play at the same time.
-    pub most_players: u32,
+    pub players: PlayerSettings,
     pub control: ControlServer,
     pub video_socket: Arc<MediaSocket>,
     pub audio_socket: Arc<MediaSocket>,
@@ -131,6 +133,9 @@ impl Sessions {
         if let Some(refusal) = self.shared.refuse_other(&request.client, app).await {
             return Err(refusal);
         }
+        if let Some(refusal) = self.shared.refuse_watcher(&request.client, app).await {
+            return Err(refusal);
+        }
         // Who has to leave is not one too many.
         let spared = self.shared.owner_under(Others::TakeOver, &request.client, app);
         let mut random = [0; 20];
@@ -140,12 +145,14 @@ impl Sessions {
         let (stop, stopped) = watch::channel(None);
         let gone = CancellationToken::new();
         let client = request.client;
+        let pixels_per_second = crowd::pixels_per_second(request.mode);
         let entry = Entry {
             client,
             key: request.key.clone(),
             sealed: request.rtsp_encrypted,
             peer: request.peer.ip(),
             secrets: secrets.clone(),
+            pixels_per_second,
             played: false,
             handle: Handle { commands, stop, gone: gone.clone() },
         };
@@ -155,8 +162,8 @@ impl Sessions {
                 return Err(Refusal::new(503, "This host is shutting down."));
             }
             let others = table.others_than(&client, spared.as_ref());
-            if others >= self.shared.equipment.most_players as usize {
-                return Err(Refusal::new(503, others::too_many(others)));
+            if let Some(reason) = self.room().refusal(others, pixels_per_second) {
+                return Err(Refusal::new(503, reason));
             }
             let before: Vec<_> = table.of_client(&client).map(|entry| entry.handle.clone()).collect();
             table.set_app(client, app);
@@ -181,12 +188,27 @@ impl Sessions {
             gone.cancel();
         });
         release(before, End::Replaced).await;
-        if let Some(removed) = self.shared.release_other_display(&client, app) {
+        // What a later launch has begun meanwhile is not this one's to end.
+        let is_wanted = || self.shared.wants((id, client), app);
+        if is_wanted()
+            && let Some(removed) = self.shared.release_other_display(&client, app)
+        {
             keep::ended(removed).await;
         }
-        self.shared.equipment.apps.end_other(&client, app).await;
+        if is_wanted() {
+            self.shared.equipment.apps.end_other(&client, app).await;
+        }
         self.shared.take_over((id, client), app).await;
+        if !is_wanted() {
+            return Err(Refusal::new(503, "This client launched again meanwhile, or quit."));
+        }
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
+    }
+
+    fn room(&self) -> Room {
+        let Equipment { choice, players, .. } = &self.shared.equipment;
+        let measured = if players.may_overload { None } else { choice.pixels_per_second() };
+        Room { players: players.most, pixels_per_second: measured }
     }
 
     /// Why no encoder of this host can serve `mode`, said here because a client shows the answer to its launch.
@@ -264,7 +286,7 @@ impl Sources for Sessions {
 
 impl PlayerSessions for Sessions {
     fn running_app(&self, client: &Fingerprint) -> u32 {
-        self.table().running_app(client)
+        self.shared.running_app(client)
     }
 
     fn apps(&self) -> BoxFuture<'_, Vec<App>> {

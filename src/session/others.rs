@@ -13,12 +13,6 @@ use crate::servers::nvhttp::Refusal;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What a client is told that is one too many beside so many others.
-pub(super) fn too_many(others: usize) -> String {
-    let are = if others == 1 { "player is" } else { "players are" };
-    format!("{others} {are} here already, and no more are let in (`most` in [players] of the configuration).")
-}
-
 impl Shared {
     /// What to tell a client that may not have `app` beside whoever has it.
     pub(super) async fn refuse_other(&self, client: &Fingerprint, app: u32) -> Option<Refusal> {
@@ -39,8 +33,12 @@ impl Shared {
             table.of_client(&owner).map(|entry| entry.handle.clone()).collect()
         };
         release(sessions, End::TakenOver).await;
-        let Some(displaced) = self.inherit(&owner, heir, app) else { return };
-        apps::end(displaced).await;
+        let Some(displaced) = self.inherit(&owner, heir, app) else {
+            tracing::info!(session = %heir.0, "the display of {} is not let go of", self.name_of(&owner));
+            return;
+        };
+        // It goes on ending when nobody waits any more.
+        let _ = self.keep.ending.spawn(apps::end(displaced)).await;
         self.journal.quit(&owner, End::TakenOver.to_string());
         tracing::info!(session = %heir.0, "takes over the display of {}", self.name_of(&owner));
         self.watch_later(heir.1);
@@ -73,9 +71,24 @@ impl Shared {
         let Purpose { session, client, app, .. } = purpose;
         let owner = self.owner_under(Others::Share, client, *app)?;
         let held = self.keep.displays().shown(&owner)?;
+        self.table().set_guest(client, *app, owner);
         tracing::info!(%session, client = %short(client), "sees the display of {}", self.name_of(&owner));
         let sink = held.sink.clone();
         Some(View::alone(Look::as_guest(held)).with_sink(sink))
+    }
+
+    /// What `client` may resume; a guest, as long as what it saw is there.
+    pub(super) fn running_app(&self, client: &Fingerprint) -> u32 {
+        let (app, owner) = {
+            let table = self.table();
+            (table.running_app(client), table.owner_of(client))
+        };
+        if owner.is_some_and(|owner| !self.keep.displays().shows(&owner, app)) { 0 } else { app }
+    }
+
+    /// This launch of the client is its last, and was not quit.
+    pub(super) fn wants(&self, heir: (SessionId, Fingerprint), app: u32) -> bool {
+        wants(&self.table(), heir, app)
     }
 
     /// Who has `app` on a display, if that means this for `client`.

@@ -1,6 +1,5 @@
 //! Serving a client while its streams run: everything that happens to a session passes through one loop.
 
-use super::adaptation::Adapter;
 use super::end::End;
 use super::keyframes::{KeyFrames, Reason};
 use super::longterm::LongTerm;
@@ -53,11 +52,11 @@ impl<'a> Play<'a> {
         loop {
             self.ask_for_key_frame_if_due();
             let owed = self.keys.deadline();
-            let looks = self.stage.adapter.as_ref().map(Adapter::deadline);
+            let looks = self.stage.adapter.deadline();
             let ended = tokio::select! {
                 end = self.player.stopped() => Some(end),
                 () = async { sleep_until(owed.expect("checked")).await }, if owed.is_some() => None,
-                () = async { sleep_until(looks.expect("checked")).await }, if looks.is_some() => {
+                () = sleep_until(looks) => {
                     self.adapt();
                     None
                 }
@@ -119,7 +118,7 @@ impl<'a> Play<'a> {
 
     /// Fits parity and bitrate to what gets lost.
     fn adapt(&mut self) {
-        let Stage { adapter: Some(adapter), video, control, .. } = &mut *self.stage else { return };
+        let Stage { adapter, video, control, .. } = &mut *self.stage;
         if let Some(now) = adapter.tick(Instant::now(), video, control.round_trip()) {
             self.player.page.write(|status| {
                 (status.fec_percentage, status.encoder_kbps) = (now.fec_percentage, now.encoder_kbps);
@@ -129,9 +128,7 @@ impl<'a> Play<'a> {
 
     fn write_down(&self) {
         self.player.page.count(&self.stage.video.stats());
-        if let Some(adapter) = &self.stage.adapter {
-            self.player.page.report(&adapter.figures());
-        }
+        self.player.page.report(&self.stage.adapter.figures());
     }
 
     fn revoked(&self) -> Option<End> {
@@ -142,8 +139,8 @@ impl<'a> Play<'a> {
     fn handle_control(&mut self, event: Option<ControlEvent>) -> Option<End> {
         self.silence.handle_message(Instant::now());
         let session = self.player.id;
-        if let (Some(event), Some(adapter)) = (&event, &mut self.stage.adapter) {
-            adapter.handle_control(Instant::now(), event);
+        if let Some(event) = &event {
+            self.stage.adapter.handle_control(Instant::now(), event);
         }
         match event {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
@@ -205,9 +202,7 @@ impl<'a> Play<'a> {
     /// What went wrong on this side is not the network's fault.
     fn make_good(&mut self, reason: Reason) {
         self.keys.handle_reason(reason);
-        if let Some(adapter) = &mut self.stage.adapter {
-            adapter.handle_own_drop(Instant::now());
-        }
+        self.stage.adapter.handle_own_drop(Instant::now());
     }
 
     fn handle_audio(&self, event: StreamEvent) {

@@ -7,6 +7,7 @@ use super::keep::Purpose;
 use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
+use super::watchers::ONLY_WATCHES;
 use super::{Equipment, Shared, apps, budget, short};
 use crate::desktop::sink::Sink;
 use crate::memory;
@@ -21,6 +22,7 @@ use crate::protocol::rtsp::{RtspRefusal, SessionId};
 use crate::servers::control::ControlPeer;
 use crate::servers::media::Expected;
 use crate::servers::nvhttp::LaunchRequest;
+use anyhow::bail;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,8 +65,7 @@ pub(super) struct Stage {
     mode: Mode,
     pub control: ControlPeer,
     pub frame_interval: Duration,
-    /// None where parity and bitrate stay as they are.
-    pub adapter: Option<Adapter>,
+    pub adapter: Adapter,
     pub video_events: mpsc::UnboundedReceiver<StreamEvent>,
     pub audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
@@ -191,6 +192,7 @@ impl Player {
         let (id, LaunchRequest { client, app, .. }) = (self.id, self.launch.clone());
         let mut environment = apps::surroundings(mode_of(params));
         environment.extend(view.sink().into_iter().flat_map(apps::heard_on));
+        environment.extend(view.environment().iter().cloned());
         let (shared, display) = (self.shared.clone(), view.display());
         tokio::spawn(async move {
             if let Some(mut display) = display {
@@ -214,7 +216,8 @@ impl Player {
     async fn leave(&self, stage: Stage, end: &End) {
         let mode = stage.mode;
         let mut view = Some(stage.close().await);
-        if view.as_ref().is_some_and(View::is_guest) {
+        let may_resume = end.may_resume() && self.stop.borrow().is_none();
+        if view.as_ref().is_some_and(View::is_guest) && !may_resume {
             // It was never this client's to go on with.
             self.clear_app();
         }
@@ -259,11 +262,20 @@ impl Player {
         if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
             return Ok(view);
         }
+        // What a session did not let go of at the launch, it may have by now.
+        self.shared.take_over((self.id, self.launch.client), self.launch.app).await;
+        if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
+            return Ok(view);
+        }
         if let Some(view) = self.shared.share_display(&self.purpose(mode)) {
             return Ok(view);
         }
         let Equipment { captures, audio_description, .. } = &self.shared.equipment;
-        let mut view = match self.is_isolated().await {
+        let is_isolated = self.is_isolated().await;
+        if (is_isolated || captures.open_displays()) && !self.shared.may_launch(&self.launch.client) {
+            bail!(ONLY_WATCHES);
+        }
+        let mut view = match is_isolated {
             true => captures.open_isolated(mode).await?,
             false => captures.open(mode).await?,
         };

@@ -3,10 +3,11 @@
 //! A session is found by its client's certificate, by the key that opens its RTSP, by its ping payloads and its
 //! connect data, never by the client's address.
 
+use super::crowd::Crowd;
 use crate::identity::Fingerprint;
 use crate::protocol::params::SessionKey;
 use crate::protocol::rtsp::SessionId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// What the host remembers of a session; `H` is how to reach the task that runs it.
@@ -19,6 +20,8 @@ pub struct Entry<H> {
     /// Where the launch came from: all that tells one plain RTSP client from another.
     pub peer: IpAddr,
     pub secrets: Secrets,
+    /// Of the mode that it asks for.
+    pub pixels_per_second: u64,
     /// The client asked for media: only now may it stay.
     pub played: bool,
     pub handle: H,
@@ -62,6 +65,8 @@ struct App {
     id: u32,
     /// The client saw it: it stays until it is quit.
     seen: bool,
+    /// Who has it on a display that the client is a guest of.
+    owner: Option<Fingerprint>,
 }
 
 impl<H> Default for Table<H> {
@@ -92,12 +97,12 @@ impl<H> Table<H> {
         self.sessions.values().filter(move |entry| entry.client == *client)
     }
 
-    /// How many clients have a session besides this and that one.
-    pub fn others_than(&self, client: &Fingerprint, spared: Option<&Fingerprint>) -> usize {
-        let clients = self.sessions.values().map(|entry| &entry.client);
-        let others: BTreeSet<_> =
-            clients.filter(|other| *other != client && Some(*other) != spared).collect();
-        others.len()
+    /// Who has a session besides this and that client. Each counts once, with what it launched last.
+    pub fn others_than(&self, client: &Fingerprint, spared: Option<&Fingerprint>) -> Crowd {
+        let others =
+            self.sessions.values().filter(|entry| entry.client != *client && Some(&entry.client) != spared);
+        let last: BTreeMap<_, _> = others.map(|entry| (entry.client, entry.pixels_per_second)).collect();
+        Crowd { players: last.len(), pixels_per_second: last.values().sum() }
     }
 
     /// This session is there, and its client launched nothing after it.
@@ -127,7 +132,19 @@ impl<H> Table<H> {
     /// The client launches `app`, or goes on with it.
     pub fn set_app(&mut self, client: Fingerprint, app: u32) {
         let seen = self.apps.get(&client).is_some_and(|before| before.id == app && before.seen);
-        self.apps.insert(client, App { id: app, seen });
+        self.apps.insert(client, App { id: app, seen, owner: None });
+    }
+
+    /// What the client launched is what `owner` has on a display.
+    pub fn set_guest(&mut self, client: &Fingerprint, app: u32, owner: Fingerprint) {
+        if let Some(app) = self.apps.get_mut(client).filter(|running| running.id == app) {
+            app.owner = Some(owner);
+        }
+    }
+
+    /// Whose guest the client is.
+    pub fn owner_of(&self, client: &Fingerprint) -> Option<Fingerprint> {
+        self.apps.get(client)?.owner
     }
 
     pub fn clear_app(&mut self, client: &Fingerprint) {
@@ -181,6 +198,7 @@ mod tests {
             sealed,
             peer: peer.into(),
             secrets: Secrets::from_random([client.0[0]; 20]),
+            pixels_per_second: 100,
             played: false,
             handle: (),
         }
@@ -264,8 +282,9 @@ mod tests {
             table.insert(entry(client, true, [10, 0, 0, 1]));
         }
         let third = Fingerprint([3; 32]);
-        assert_eq!([ADA, third].map(|client| table.others_than(&client, None)), [1, 2]);
-        assert_eq!(table.others_than(&third, Some(&ADA)), 1);
+        let crowd = |players| Crowd { players, pixels_per_second: 100 * players as u64 };
+        assert_eq!([ADA, third].map(|client| table.others_than(&client, None)), [1, 2].map(crowd));
+        assert_eq!(table.others_than(&third, Some(&ADA)), crowd(1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one session looks at, through every switch.
 
 use super::captures::Entered;
+use crate::desktop::apps::process::Environment;
 use crate::desktop::sink::Sink;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::display::Display;
@@ -15,6 +16,8 @@ use tokio_util::task::TaskTracker;
 /// A source that is looked at.
 pub(super) struct Look {
     description: CaptureDescription,
+    /// What apps are told that are to show themselves there.
+    environment: Environment,
     pub source: Arc<Source>,
     /// It is somebody else's.
     is_guest: bool,
@@ -25,6 +28,7 @@ pub(super) struct Look {
 #[derive(Clone)]
 pub(super) struct Held {
     pub description: CaptureDescription,
+    pub environment: Environment,
     pub source: Arc<Source>,
     /// The last of its client's that looked, and in which mode.
     pub session: SessionId,
@@ -36,7 +40,12 @@ pub(super) struct Held {
 
 impl Look {
     pub fn new(description: &CaptureDescription, source: Arc<Source>) -> Look {
-        Look { description: description.clone(), _looking: source.look(), source, is_guest: false }
+        let (description, environment) = (description.clone(), Environment::new());
+        Look { description, environment, _looking: source.look(), source, is_guest: false }
+    }
+
+    pub fn with_environment(self, environment: Environment) -> Look {
+        Look { environment, ..self }
     }
 
     /// At a display of somebody else's.
@@ -124,6 +133,11 @@ impl View {
         self.look.is_display().then(|| self.look.source.display())
     }
 
+    /// What the session's apps are told to show themselves there, besides the names of the display.
+    pub fn environment(&self) -> &Environment {
+        &self.look.environment
+    }
+
     /// What it looks at is somebody else's.
     pub fn is_guest(&self) -> bool {
         self.look.is_guest
@@ -168,9 +182,10 @@ impl View {
 
     /// The display that a session looks at.
     pub fn held(&self, session: SessionId, mode: Mode) -> Held {
-        let Look { description, source, .. } = &self.look;
-        let (description, source, sink) = (description.clone(), source.clone(), self.sink.clone());
-        Held { description, source, session, mode, entered: self.entered.is_some(), sink }
+        let Look { description, environment, source, .. } = &self.look;
+        let (description, environment) = (description.clone(), environment.clone());
+        let (source, sink, entered) = (source.clone(), self.sink.clone(), self.entered.is_some());
+        Held { description, environment, source, session, mode, entered, sink }
     }
 
     /// Ends the sources of the session's own; a shared one stays.

@@ -34,6 +34,7 @@ fn wrong_usage_ends_with_two() {
         &["serve", "--prot", "1"],
         &["serve", "--port", "seventy"],
         &["clients", "remove"],
+        &["clients", "permit", "sofa", "fly"],
         &["pair"],
         &["switch"],
     ] {

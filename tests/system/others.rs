@@ -76,6 +76,9 @@ fn another_client_sees_the_same_until_the_display_goes() {
     house.play(&other, &LARGE, &[]);
     assert_eq!(house.starts(), 1);
     stream.plays_on(15, SOON);
+    // It left without quitting, and goes on where it was.
+    house.play(&other, &LARGE, &LEAVES);
+    assert_ne!(other.running_app(), "0");
     let guest = other.start_stream(60, &[&LARGE[..], &LEAVES].concat());
     guest.picture();
     stream.tell_to_end();
@@ -84,6 +87,46 @@ fn another_client_sees_the_same_until_the_display_goes() {
     until("nothing runs", SOON, || (other.running_app() == "0").then_some(()));
     assert_colour(&owner, RED);
     assert_eq!(house.starts(), 1);
+}
+
+#[test]
+fn one_who_may_only_watch_sees_what_is_shared_and_starts_nothing() {
+    let _turn = turn();
+    let (house, other, mut stream) = house("share", &[]);
+    let permit = |may| {
+        let listed = house.host.command(&["clients"]).stdout;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let name =
+            listed.lines().last().and_then(|line| line.split_whitespace().next()).expect("two are paired");
+        let permitted = house.host.command(&["clients", "permit", name, may]);
+        assert!(permitted.status.success(), "{permitted:?}");
+    };
+    permit("nothing");
+    house.play(&other, &LARGE, &[]);
+    stream.tell_to_end();
+    assert_eq!(stream.report(60).error, 0);
+    until("it was quit", SOON, || house.displays().is_empty().then_some(()));
+    let refused = other.run(&["stream", "--seconds", "2", "--app", "game"]);
+    assert!(refused["refused"].to_string().contains("may only watch"), "{refused}");
+    assert_eq!((house.starts(), other.running_app().as_str()), (1, "0"));
+    permit("everything");
+    house.play(&other, &SMALL, &[]);
+    assert_eq!(house.starts(), 2);
+}
+
+#[test]
+fn one_who_asks_for_more_than_the_encoders_bear_besides_is_told_so() {
+    let _turn = turn();
+    let (house, other, mut stream) = house("own display", &[]);
+    let huge =
+        ["stream", "--seconds", "2", "--app", "game", "--width", "3840", "--height", "2160", "--fps", "240"];
+    let refused = other.run(&huge);
+    assert!(refused["refused"].to_string().contains("does not encode as much"), "{refused}");
+    stream.plays_on(15, SOON);
+    // What is less is not too much.
+    house.play(&other, &SMALL, &[]);
+    stream.tell_to_end();
+    assert_colour(&stream.report(60), RED);
 }
 
 #[test]

@@ -9,12 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(30);
+/// Packets of 5 ms, for the last second of a stream to be what it settled on.
+const SETTLED: u64 = 600;
 
 /// Name of the app, its tone in hertz, what it shows.
 type Game = (&'static str, &'static str, Colour);
 
 const GAMES: [Game; 2] = [("first", "500", RED), ("second", "800", BLUE)];
-const LOOK: [&str; 14] = [
+const LOOK: [&str; 16] = [
     "--decode",
     "--width",
     "640",
@@ -27,6 +29,8 @@ const LOOK: [&str; 14] = [
     "--hear",
     "800",
     "--colour=corner=580,300,40,40",
+    "--beat",
+    "0.1",
     "--leave",
     "disconnect",
 ];
@@ -99,7 +103,7 @@ fn play(desktop: &Desktop, players: &[(&Client, Game)], disturb: impl Fn()) -> V
     until("there are sinks", SOON, || (sinks(desktop).len() == GAMES.len()).then_some(()));
     wait_until_played(desktop, &sinks(desktop));
     disturb();
-    std::thread::sleep(Duration::from_secs(3));
+    streams.iter().for_each(|stream| stream.sounds_on(SETTLED, SOON));
     streams.iter_mut().for_each(|stream| stream.tell_to_end());
     streams.into_iter().map(|stream| stream.report(60)).collect()
 }

@@ -17,6 +17,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Adapter {
     session: SessionId,
     adaptation: Adaptation,
+    /// The owner wants parity and bitrate to stay: what is reported is only counted.
+    is_fixed: bool,
     /// Those of the stream, with the rate and the minimum of parity as they are now.
     video: VideoParams,
     audio: AudioParams,
@@ -35,16 +37,8 @@ pub struct Applied {
 }
 
 impl Adapter {
-    /// For a stream that starts with the parity of `settings`; none where the owner wants it to stay.
-    pub fn new(
-        session: SessionId,
-        settings: &SendSettings,
-        params: &StreamParams,
-        now: Instant,
-    ) -> Option<Self> {
-        if !settings.adaptation {
-            return None;
-        }
+    /// For a stream that starts with the parity of `settings`.
+    pub fn new(session: SessionId, settings: &SendSettings, params: &StreamParams, now: Instant) -> Self {
         let (video, audio) = (params.video.clone(), params.audio.clone());
         let bounds = Bounds {
             fec_percentage: settings.least_fec_percentage..=settings.most_fec_percentage,
@@ -55,15 +49,16 @@ impl Adapter {
             frame_interval: Duration::from_nanos(video.fps.interval_ns()),
         };
         let told = (bounds.start_percentage, video.total_kbps);
-        Some(Self {
+        Self {
             session,
             adaptation: Adaptation::new(bounds, now),
+            is_fixed: !settings.adaptation,
             video,
             audio,
             told,
             told_at: None,
             skipped: 0,
-        })
+        }
     }
 
     /// When to call [`Self::tick`].
@@ -95,6 +90,10 @@ impl Adapter {
         if std::mem::replace(&mut self.skipped, skipped) != skipped {
             self.handle_own_drop(now);
         }
+        if self.is_fixed {
+            self.adaptation.watch(now);
+            return None;
+        }
         let decision = self.adaptation.poll(now)?;
         let applied = self.apply(stream, decision);
         self.tell(now, decision, applied);
@@ -121,15 +120,16 @@ impl Adapter {
         let percent = |share: f64| (share * 1000.0).round() / 10.0;
         let (before, after) = (percent(figures.loss_before), percent(figures.loss_after));
         let (burst, encoder_kbps) = ((figures.burst * 10.0).round() / 10.0, applied.encoder_kbps);
+        let trend = percent(figures.trend);
         let session = self.session;
         if self.is_notable(now, fec_percentage, kbps) {
             (self.told, self.told_at) = ((fec_percentage, kbps), Some(now));
             tracing::info!(
-                %session, fec_percentage, min_parity, kbps, encoder_kbps, before, after, burst, "adapts: {reason}"
+                %session, fec_percentage, min_parity, kbps, encoder_kbps, before, after, burst, trend, "adapts: {reason}"
             );
         } else {
             tracing::debug!(
-                %session, fec_percentage, min_parity, kbps, encoder_kbps, before, after, burst, "adapts: {reason}"
+                %session, fec_percentage, min_parity, kbps, encoder_kbps, before, after, burst, trend, "adapts: {reason}"
             );
         }
     }

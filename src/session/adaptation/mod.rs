@@ -108,6 +108,8 @@ pub struct Figures {
     /// Since the start: reports of the client, blocks among them that failed, and decisions by what they changed.
     pub reports: u64,
     pub failed_blocks: u64,
+    /// Since the start: data packets that were lost, and rebuilt from parity.
+    pub recovered_packets: u64,
     pub parity_raised: u64,
     pub parity_lowered: u64,
     pub rate_raised: u64,
@@ -214,7 +216,11 @@ impl Adaptation {
     pub fn handle_fec_status(&mut self, now: Instant, status: &FecStatus) {
         let Some(report) = report::read(status) else { return };
         self.figures.reports += 1;
-        self.figures.failed_blocks += u64::from(report.failed);
+        if report.failed {
+            self.figures.failed_blocks += 1;
+        } else {
+            self.figures.recovered_packets += u64::from(report.lost_data);
+        }
         self.handle_batch(now, report.frame);
         if self.failures.handle_report(now, &report) {
             self.meter.handle_report(&report);
@@ -235,6 +241,11 @@ impl Adaptation {
     /// When to poll again.
     pub fn deadline(&self) -> Instant {
         self.last_tick + TICK
+    }
+
+    /// As [`Self::poll`], for a stream that is to stay as it is.
+    pub fn watch(&mut self, now: Instant) {
+        self.close_batch(now);
     }
 
     /// What to change now, if anything.

@@ -197,21 +197,30 @@ impl Running {
         self
     }
 
-    /// Frames that have arrived, as it last said. For streams with `--beat`.
-    pub fn frames(&self) -> u64 {
+    /// What has arrived (`frames`, or packets of `audio`), as it last said. For streams with `--beat`.
+    fn arrived(&self, what: &str) -> u64 {
         let beat = |line: &str| {
             let event: Value = serde_json::from_str(line).ok()?;
-            (event["event"] == "beat").then(|| event["frames"].as_u64())?
+            (event["event"] == "beat").then(|| event[what].as_u64())?
         };
         self.events.all().iter().rev().find_map(|line| beat(line)).unwrap_or(0)
     }
 
     /// Waits until `more` frames have arrived than now.
     pub fn plays_on(&self, more: u64, limit: Duration) {
-        let before = self.frames();
-        if within(limit, || (self.frames() >= before + more).then_some(())).is_none() {
+        self.await_more("frames", more, limit);
+    }
+
+    /// Waits until `more` packets of sound have arrived than now.
+    pub fn sounds_on(&self, more: u64, limit: Duration) {
+        self.await_more("audio", more, limit);
+    }
+
+    fn await_more(&self, what: &str, more: u64, limit: Duration) {
+        let before = self.arrived(what);
+        if within(limit, || (self.arrived(what) >= before + more).then_some(())).is_none() {
             panic!(
-                "client `{}`: no {more} frames within {limit:?} after {before}\n{}",
+                "client `{}`: no {more} {what} within {limit:?} after {before}\n{}",
                 self.doing,
                 self.story()
             );

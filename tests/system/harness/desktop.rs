@@ -138,8 +138,14 @@ impl Desktop {
             .chain(pipeline.split_whitespace())
             .chain(["!", "waylandsink"])
             .collect();
-        let program = self.run("env", &[&[path.as_str()], words.as_slice()].concat());
-        until(&format!("window {count} appears"), Duration::from_secs(15), || {
+        let start = || self.run("env", &[&[path.as_str()], words.as_slice()].concat());
+        let mut program = start();
+        until(&format!("window {count} appears"), Duration::from_secs(30), || {
+            // A compositor that has just been started may refuse it.
+            if let Ok(Some(how)) = program.0.try_wait() {
+                eprintln!("the program of window {count} ended ({how}) and is started again");
+                program = start();
+            }
             (self.windows() >= count).then_some(())
         });
         program
