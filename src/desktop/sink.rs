@@ -35,7 +35,10 @@ impl Sink {
     pub async fn open(description: &str) -> Option<Sink> {
         let wish = Wish { name: unique_name(), description: description.to_owned() };
         let node = match try_to_make(&wish).await {
-            Ok(node) => Some(node),
+            Ok(node) => {
+                tracing::info!("the sink {} is there", wish.name);
+                Some(node)
+            }
             Err(failure) if failure.may_pass(connection::was_seen()) => {
                 tracing::info!("the sink {} comes later: {}", wish.name, failure.reason);
                 None

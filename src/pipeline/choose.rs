@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct Choice {
     /// Encoders that work, best first. A codec that is not here must not be offered.
     pub encoders: BTreeMap<Codec, Vec<EncodeDescription>>,
-    /// What pictures cost the best of them, as far as that could be measured.
-    pub costs: BTreeMap<Codec, Cost>,
+    /// What pictures cost the best one of the first codec, if that could be measured.
+    pub cost: Option<Cost>,
     /// One line of reason for every description, in the order of the choice.
     pub verdicts: Vec<Verdict>,
 }
@@ -60,11 +60,10 @@ impl Choice {
         self.encoders.get(&codec).map_or(&[], Vec::as_slice)
     }
 
-    /// Pixels that this machine encodes in a second, in the codec that costs the least; nothing if not all were measured.
+    /// Pixels that this machine encodes in a second, all players together; nothing if that could not be measured.
     pub fn pixels_per_second(&self) -> Option<u64> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let all = self.encoders.keys().map(|codec| Some(self.costs.get(codec)?.pixels_per_second(cores)));
-        all.collect::<Option<Vec<_>>>()?.into_iter().max()
+        Some(self.cost?.pixels_per_second(cores))
     }
 
     /// Of the encoders in use, one at least goes on without lost frames.
@@ -160,14 +159,14 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
         let (name, rank) = (description.name().to_owned(), description.common.rank);
         choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });
     }
-    // One at a time, with nothing else to do.
-    for (codec, encoders) in &choice.encoders {
+    // With nothing else to do. Where there are several codecs, the first one costs the least.
+    if let Some((codec, encoders)) = choice.encoders.first_key_value() {
         let key = format!("{codec}: {}", cost::launch_text(&encoders[0]));
         let known = cache.costs.get(&key).copied();
         match known.map_or_else(|| cost::ask(&encoders[0], program, stop), Ok) {
             Ok(cost) => {
                 costs.insert(key, cost);
-                choice.costs.insert(*codec, cost);
+                choice.cost = Some(cost);
             }
             Err(error) => tracing::info!("what {} bears is not known: {error:#}", encoders[0].name()),
         }

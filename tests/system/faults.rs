@@ -11,12 +11,13 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(30);
 
 /// What the log says at each step.
-const WHILE_IT_BEGINS: [&str; 8] = [
+const WHILE_IT_BEGINS: [&str; 9] = [
     "launched session=",
     "DESCRIBE",
     "SETUP streamid=control",
     "streams H.264",
     "is a display for apps",
+    "the sink moonpipe-",
     "ANNOUNCE",
     " plays session=",
     "game runs",
@@ -44,7 +45,7 @@ fn is_left(display: &String) -> bool {
 #[test]
 fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     let _turn = turn();
-    let mut house = House::new("[displays]\nlinger = 1\n");
+    let mut house = House::with_sinks("[displays]\nlinger = 1\n");
     let identity = about(&house.client, "uniqueid");
     let mut opened = BTreeSet::new();
     for step in WHILE_IT_BEGINS {
@@ -82,6 +83,8 @@ fn kill_at(mut house: House, step: &str, identity: &str, opened: &mut BTreeSet<S
     house.host.wait_log(step, SOON);
     house.host.kill();
     opened.extend(x11(&house.host));
+    let sinks = || house.desktop.as_ref().expect("it has sinks").sinks();
+    until(&format!("its sink is gone, killed at {step:?}"), SOON, || sinks().is_empty().then_some(()));
     let house = house.again();
     assert_eq!(left(identity), 0, "gone before the host is ready, killed at {step:?}");
     assert_eq!(house.client.running_app(), "0", "killed at {step:?}");

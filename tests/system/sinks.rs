@@ -44,16 +44,6 @@ fn game(desktop: &Desktop, (title, tone, colour): Game) -> String {
     app(title, &format!("sh -c '{play} & exec {}'", terminal(colour)), "")
 }
 
-/// Sinks that hosts have made.
-fn sinks(desktop: &Desktop) -> Vec<String> {
-    let nodes = desktop.ask("pw-cli", &["ls", "Node"]);
-    let names = nodes.lines().filter_map(|line| line.trim().strip_prefix("node.name = "));
-    let mut sinks: Vec<_> = names.map(|name| name.trim_matches('"').to_owned()).collect();
-    sinks.retain(|name| name.starts_with("moonpipe-"));
-    sinks.sort();
-    sinks
-}
-
 /// What nodes play to this one.
 fn players_on(desktop: &Desktop, sink: &str) -> usize {
     let links = desktop.ask("pw-link", &["-l", "-o"]);
@@ -74,7 +64,7 @@ fn restart(desktop: &Desktop, host: &Host, part: &str, loss: &str) {
 
 /// These are there again, an app plays to each, and the host listens to each.
 fn wait_until_heard(desktop: &Desktop, sinks: &[String]) {
-    until("the sinks are back", SOON, || (self::sinks(desktop) == sinks).then_some(()));
+    until("the sinks are back", SOON, || (desktop.sinks() == sinks).then_some(()));
     wait_until_played(desktop, sinks);
     until("the host listens to them", SOON, || {
         let links = desktop.ask("pw-link", &["-l", "-o"]);
@@ -100,8 +90,8 @@ fn play(desktop: &Desktop, players: &[(&Client, Game)], disturb: impl Fn()) -> V
         })
         .collect();
     streams.iter().for_each(|stream| _ = stream.picture());
-    until("there are sinks", SOON, || (sinks(desktop).len() == GAMES.len()).then_some(()));
-    wait_until_played(desktop, &sinks(desktop));
+    until("there are sinks", SOON, || (desktop.sinks().len() == GAMES.len()).then_some(()));
+    wait_until_played(desktop, &desktop.sinks());
     disturb();
     streams.iter().for_each(|stream| stream.sounds_on(SETTLED, SOON));
     streams.iter_mut().for_each(|stream| stream.tell_to_end());
@@ -164,10 +154,10 @@ fn each_player_hears_their_own_app_and_the_loudspeaker_none() {
     assert!(default.contains("\"loudspeaker\""), "{default}");
 
     // Nobody plays, and the games go on.
-    let kept = sinks(&desktop);
+    let kept = desktop.sinks();
     assert_eq!(kept.len(), GAMES.len());
     play_well(&desktop, &players[..1], || {});
-    assert_eq!(sinks(&desktop), kept, "who comes back finds their own");
+    assert_eq!(desktop.sinks(), kept, "who comes back finds their own");
 
     play_well(&desktop, &players, || {
         restart(&desktop, &host, "sound", "PipeWire ended");
@@ -179,7 +169,7 @@ fn each_player_hears_their_own_app_and_the_loudspeaker_none() {
     });
 
     clients[0].run(&["cancel"]);
-    until("a sink goes with its display", SOON, || (sinks(&desktop).len() == GAMES.len() - 1).then_some(()));
+    until("a sink goes with its display", SOON, || (desktop.sinks().len() == GAMES.len() - 1).then_some(()));
     host.kill();
-    until("nothing of it is left", SOON, || sinks(&desktop).is_empty().then_some(()));
+    until("nothing of it is left", SOON, || desktop.sinks().is_empty().then_some(()));
 }

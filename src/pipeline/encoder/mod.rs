@@ -6,6 +6,7 @@
 //! [`attendant`] asks things of it.
 
 mod attendant;
+mod opening;
 mod place;
 mod renewal;
 mod section;

@@ -7,6 +7,7 @@
 
 use super::super::rtkit::Rtkit;
 use super::super::run::{self, StreamEvent};
+use super::opening;
 use super::watchdog::Watchdog;
 use anyhow::Context;
 use gst::prelude::*;
@@ -123,6 +124,7 @@ impl Section {
         };
         let (frames, units) = (pad("section-frames", "sink")?, pad("section-units", "src")?);
         let encoder = run::element(&bin, "encoder")?;
+        opening::arrange(&encoder);
         let sink = entrance(&frames, life.clone())?;
         let src = exit(&units, life.clone())?;
         bin.add_pad(&sink)?;

@@ -114,6 +114,12 @@ impl Desktop {
         }
     }
 
+    /// Where its sockets lie.
+    pub fn runtime_dir(&self) -> String {
+        let environment = read_environment(&self.environment);
+        environment.into_iter().find(|(name, _)| name == "XDG_RUNTIME_DIR").expect("a desktop has one").1
+    }
+
     /// Starts a program of the desktop.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Program {
         let mut command = Command::new(program);
@@ -160,6 +166,16 @@ impl Desktop {
 
     fn windows(&self) -> usize {
         self.ask("swaymsg", &["-t", "get_tree", "-r"]).matches("\"pid\":").count()
+    }
+
+    /// Sinks that hosts have made.
+    pub fn sinks(&self) -> Vec<String> {
+        let nodes = self.ask("pw-cli", &["ls", "Node"]);
+        let names = nodes.lines().filter_map(|line| line.trim().strip_prefix("node.name = "));
+        let mut sinks: Vec<_> = names.map(|name| name.trim_matches('"').to_owned()).collect();
+        sinks.retain(|name| name.starts_with("moonpipe-"));
+        sinks.sort();
+        sinks
     }
 
     /// How many nodes and clients PipeWire has.

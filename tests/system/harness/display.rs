@@ -1,6 +1,7 @@
 //! Displays that a host makes itself, and apps that fill them with a colour.
 
 use super::client::{Client, Report};
+use super::desktop::Desktop;
 use super::host::{Host, Setup};
 use std::path::Path;
 use tempfile::TempDir;
@@ -54,6 +55,8 @@ pub fn sockets(runtime_dir: &Path) -> Vec<String> {
 pub struct House {
     pub host: Host,
     pub client: Client,
+    /// Whose PipeWire has its sinks.
+    pub desktop: Option<Desktop>,
     runtime_dir: TempDir,
     config: String,
     apps: String,
@@ -61,18 +64,28 @@ pub struct House {
 
 impl House {
     pub fn new(config: &str) -> House {
+        Self::build(config, None)
+    }
+
+    /// With a sound sink for each display.
+    pub fn with_sinks(config: &str) -> House {
+        Self::build(config, Some(Desktop::start(640, 360)))
+    }
+
+    fn build(config: &str, desktop: Option<Desktop>) -> House {
         let runtime_dir = tempfile::tempdir().expect("a folder");
         let starts = runtime_dir.path().join("starts");
         let cmd = format!("sh -c 'echo $$ >> {} && exec {}'", starts.display(), terminal(RED));
         let apps = app("game", &cmd, "");
-        let host = Host::with(&setup(config, &apps, runtime_dir.path()));
+        let host = Host::with(&setup(config, &apps, runtime_dir.path(), desktop.as_ref()));
         let client = Client::paired(&host);
-        House { host, client, runtime_dir, config: config.to_owned(), apps }
+        House { host, client, desktop, runtime_dir, config: config.to_owned(), apps }
     }
 
     /// The same after its host was killed.
     pub fn again(mut self) -> House {
-        self.host = self.host.again(&setup(&self.config, &self.apps, self.runtime_dir.path()));
+        let setup = setup(&self.config, &self.apps, self.runtime_dir.path(), self.desktop.as_ref());
+        self.host = self.host.again(&setup);
         self
     }
 
@@ -102,9 +115,24 @@ impl House {
     }
 }
 
-fn setup<'a>(config: &'a str, apps: &'a str, runtime_dir: &'a Path) -> Setup<'a> {
-    let arguments = &["--source", "virtual", "--log", "debug"];
-    Setup { apps: Some(apps), arguments, runtime_dir: Some(runtime_dir), config, ..Setup::default() }
+fn setup<'a>(
+    config: &'a str,
+    apps: &'a str,
+    runtime_dir: &'a Path,
+    pipewire: Option<&'a Desktop>,
+) -> Setup<'a> {
+    let arguments: &[&str] = match pipewire {
+        Some(_) => &["--source", "virtual", "--log", "debug", "--audio", "pipewire"],
+        None => &["--source", "virtual", "--log", "debug"],
+    };
+    Setup {
+        apps: Some(apps),
+        arguments,
+        runtime_dir: Some(runtime_dir),
+        pipewire,
+        config,
+        ..Setup::default()
+    }
 }
 
 /// Looks at the last corner of the picture.

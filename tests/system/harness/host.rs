@@ -31,6 +31,8 @@ pub struct Setup<'a> {
     pub pipelines: &'a [(&'a str, &'a str)],
     /// Run inside this desktop instead of outside any.
     pub desktop: Option<&'a Desktop>,
+    /// Outside of any desktop, the one whose PipeWire is used.
+    pub pipewire: Option<&'a Desktop>,
     /// XDG_RUNTIME_DIR outside of any desktop.
     pub runtime_dir: Option<&'a Path>,
 }
@@ -87,7 +89,7 @@ impl Host {
             log,
             ports: BTreeMap::new(),
             ended: None,
-            in_desktop: setup.desktop.is_some(),
+            in_desktop: setup.desktop.or(setup.pipewire).is_some(),
         };
         let ready = host.stdout.wait_for(START, |line| line.strip_prefix("ready ").map(str::to_owned));
         host.ports = parse_ready(&ready.unwrap_or_else(|| panic!("the host is not ready within {START:?}")));
@@ -315,6 +317,7 @@ fn serve(folder: &Path, base: u16, setup: &Setup) -> Command {
         None => {
             let mut command = moonpipe(Path::new(MOONPIPE), folder, &arguments);
             command.envs(setup.runtime_dir.map(|runtime_dir| ("XDG_RUNTIME_DIR", runtime_dir)));
+            command.envs(setup.pipewire.map(|desktop| ("PIPEWIRE_RUNTIME_DIR", desktop.runtime_dir())));
             command
         }
         Some(desktop) => {
