@@ -222,6 +222,11 @@ impl VideoStream {
         }
     }
 
+    /// Index on the wire of the last key frame that was sent.
+    pub fn last_key_frame(&self) -> Option<u32> {
+        self.packetized().get("last-key-frame").ok().filter(|index| *index > 0)
+    }
+
     /// What the packetizer has counted.
     pub fn packetized(&self) -> gst::Structure {
         property::stats(&self.packetizer)

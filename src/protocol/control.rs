@@ -15,7 +15,7 @@ pub enum ControlEvent {
     FecStatus(FecStatus),
     /// 0x0201: loss counters of old clients; the body as it came.
     LossStats(Vec<u8>),
-    /// 0x0350: a long-term reference frame arrived.
+    /// 0x0350: a long-term reference frame arrived. Its index is followed by 32 bits that are 0.
     LongTermAck { frame: u32 },
     /// 0x0200: the client is alive, ten times a second.
     Ping,
@@ -177,6 +177,15 @@ mod tests {
         body[..4].copy_from_slice(&10u32.to_le_bytes());
         assert_eq!(parse(&message(0x0301, &body)), Ok(ControlEvent::IdrRequest));
         assert_eq!(parse(&message(0x0301, &body[..6])), Ok(ControlEvent::IdrRequest));
+    }
+
+    #[test]
+    fn an_acknowledgement_names_a_frame() {
+        let body = [0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0];
+        let named = Ok(ControlEvent::LongTermAck { frame: 0x1122_3344 });
+        assert_eq!(parse(&message(0x0350, &body)), named);
+        assert_eq!(parse(&message(0x0350, &body[..4])), named, "the rest says nothing");
+        assert_eq!(parse(&message(0x0350, &body[..3])), Err(MessageError::Body(0x0350, 3)));
     }
 
     #[test]

@@ -93,6 +93,16 @@ impl KeyFrames {
         }
     }
 
+    /// The client lost frames: `invalidate` asks the encoder to go on without them, each time, since that costs little. A
+    /// key frame heals as well, where the encoder cannot. Whether it can.
+    pub fn handle_lost(&mut self, invalidate: impl FnOnce() -> bool) -> bool {
+        let goes_on = invalidate();
+        if !goes_on {
+            self.handle_reason(Reason::Invalidation);
+        }
+        goes_on
+    }
+
     /// A key frame is needed.
     pub fn handle_reason(&mut self, reason: Reason) {
         self.owed.get_or_insert(reason);
@@ -149,6 +159,32 @@ mod tests {
         assert_eq!(keys.deadline(), Some(begin + 3 * FRAME));
         keys.handle_round_trip(100 * FRAME);
         assert_eq!(keys.deadline(), Some(begin + 9 * FRAME), "nothing was heard for a while");
+    }
+
+    /// All within one window, and while a key frame is owed.
+    #[test]
+    fn invalidation_is_never_limited_and_costs_no_key_frame() {
+        let (mut keys, begin) = (KeyFrames::new(FRAME), Instant::now());
+        keys.handle_reason(Reason::Client);
+        assert!(keys.poll(begin).is_some());
+        keys.handle_reason(Reason::Client);
+        let mut asked = 0;
+        let mut lose = |keys: &mut KeyFrames, answers: bool| {
+            let goes_on = keys.handle_lost(|| {
+                asked += 1;
+                answers
+            });
+            assert_eq!(goes_on, answers);
+            assert_eq!(keys.poll(begin + FRAME), None);
+        };
+        (0..100).for_each(|_| lose(&mut keys, true));
+        assert_eq!(keys.poll(begin + 2 * FRAME), Some(Reason::Client));
+        (0..100).for_each(|_| lose(&mut keys, true));
+        assert_eq!(keys.deadline(), None, "nothing is owed");
+        (0..100).for_each(|_| lose(&mut keys, false));
+        assert_eq!(asked, 300);
+        assert_eq!(keys.poll(begin + 4 * FRAME), Some(Reason::Invalidation));
+        assert_eq!(keys.poll(begin + 9 * FRAME), None, "one for all that no encoder took");
     }
 
     /// Whether the first frame was asked for before or will be.

@@ -10,12 +10,15 @@ const REMEMBERED: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct LongTerm {
     acknowledged: Vec<u32>,
+    /// The newest key frame: nothing before it is kept by anybody.
+    key: Option<u32>,
 }
 
 impl LongTerm {
     /// The client has decoded this frame, and keeps it.
     pub fn handle_acknowledgement(&mut self, frame: u32) {
-        if self.acknowledged.contains(&frame) {
+        let is_forgotten = self.key.is_some_and(|key| is_before(frame, key));
+        if is_forgotten || self.acknowledged.contains(&frame) {
             return;
         }
         let at = self.acknowledged.partition_point(|known| is_before(*known, frame));
@@ -25,9 +28,10 @@ impl LongTerm {
         }
     }
 
-    /// The client forgot all of them: a key frame does that.
-    pub fn handle_key_frame(&mut self) {
-        self.acknowledged.clear();
+    /// `frame` was sent as a key frame: with it the client forgets all before it.
+    pub fn handle_key_frame(&mut self, frame: u32) {
+        self.acknowledged.retain(|known| !is_before(*known, frame));
+        self.key = Some(frame);
     }
 
     /// Of the frames that an encoder `keeps`, the one to refer to when `first` and all after it are lost: the newest
@@ -64,10 +68,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_frame_makes_all_of_them_worthless() {
-        let mut known = acknowledged([10]);
-        known.handle_key_frame();
-        assert_eq!(known.reference(20, &[10, 12]), Some(12));
+    fn a_key_frame_makes_all_before_it_worthless() {
+        let mut known = acknowledged([10, 15]);
+        known.handle_key_frame(12);
+        assert_eq!(
+            known.reference(20, &[10, 12, 15, 18]),
+            Some(15),
+            "the host may learn late of a key frame"
+        );
+        known.handle_key_frame(16);
+        assert_eq!(known.reference(20, &[10, 15, 18]), Some(18));
+        known.handle_acknowledgement(15);
+        assert_eq!(known.reference(20, &[15, 18]), Some(18), "that was on its way");
+        known.handle_acknowledgement(16);
+        assert_eq!(known.reference(20, &[16, 18]), Some(16), "the key frame itself");
     }
 
     proptest! {

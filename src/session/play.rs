@@ -26,7 +26,7 @@ pub(super) struct Play<'a> {
     stage: &'a mut Stage,
     keys: KeyFrames,
     silence: Silence,
-    /// Of no use before an encoder here marks long-term references.
+    /// Nobody asks it before an encoder here marks long-term references.
     long_term: LongTerm,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Play<'a> {
         match event {
             None | Some(ControlEvent::Disconnected) => return Some(End::ClientLeft),
             Some(ControlEvent::Invalidate { first, last }) => self.handle_lost(first, last),
-            Some(ControlEvent::LongTermAck { frame }) => self.long_term.handle_acknowledgement(frame),
+            Some(ControlEvent::LongTermAck { frame }) => self.handle_acknowledgement(frame),
             Some(ControlEvent::IdrRequest) => self.keys.handle_request(Instant::now()),
             Some(ControlEvent::Connected) => {
                 self.keys.handle_connected(Instant::now());
@@ -156,14 +156,19 @@ impl<'a> Play<'a> {
         None
     }
 
-    /// The encoder goes on without these frames if it can, as often as the client asks. A key frame heals as well.
     fn handle_lost(&mut self, first: u32, last: u32) {
         let session = self.player.id;
-        if self.stage.video.invalidate(first, last) {
+        let video = &self.stage.video;
+        if self.keys.handle_lost(|| video.invalidate(first, last)) {
             tracing::debug!(%session, "frames {first} to {last} are lost: the next one does without");
-        } else {
-            self.keys.handle_reason(Reason::Invalidation);
         }
+    }
+
+    fn handle_acknowledgement(&mut self, frame: u32) {
+        if let Some(key) = self.stage.video.last_key_frame() {
+            self.long_term.handle_key_frame(key);
+        }
+        self.long_term.handle_acknowledgement(frame);
     }
 
     fn handle_video_endpoint(&mut self, endpoint: Option<Endpoint>) {

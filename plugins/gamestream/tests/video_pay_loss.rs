@@ -4,7 +4,7 @@ mod media;
 
 use gst::prelude::*;
 use gst_check::Harness;
-use media::video::{H264, delta, frame, key, key_unit_requests, le, pay};
+use media::video::{H264, delta, frame, index, k, key, key_unit_requests, le, pay};
 use media::{datagrams, init, stat};
 
 /// A payloader below an encoder that makes recovery frames if it `answers`.
@@ -117,6 +117,62 @@ fn lost_frames_are_told_to_the_encoder_and_a_recovery_frame_to_the_client() {
     let pay = pay(&harness);
     let counts = ["recovery-frames", "invalidations", "key-unit-requests"].map(|name| stat(&pay, name));
     assert_eq!(counts, [1, 1, 0]);
+}
+
+/// However often a client says so, and however close to each other its reports are.
+#[test]
+fn each_report_of_lost_frames_reaches_the_encoder() {
+    let mut harness = below_an_encoder("", true);
+    harness.push(key(100, 0)).unwrap();
+    (1..10).for_each(|n| harness.push(delta(100, n)).map(drop).unwrap());
+    let pay = pay(&harness);
+    for last in (5..=10u32).cycle().take(300) {
+        let lost =
+            gst::Structure::builder("GstGameStreamInvalidate").field("first", 5u32).field("last", last);
+        assert!(pay.send_event(gst::event::CustomUpstream::new(lost.build())));
+    }
+    assert_eq!(invalidations(&mut harness).len(), 300);
+    assert_eq!(stat(&pay, "invalidations"), 300);
+}
+
+/// No encoder here marks any, and a client acknowledges each that it is told of. Parity of zeros is what a rebuilt packet
+/// takes its zero from.
+#[test]
+fn no_frame_is_said_to_be_a_long_term_reference() {
+    let mut harness = below_an_encoder("packet-size=64 fec-percentage=50", true);
+    let frames = [key(700, 0), delta(700, 1), recovery(2, gst::BufferFlags::empty()), delta(7, 3), key(7, 4)];
+    for (n, buffer) in frames.into_iter().enumerate() {
+        harness.push(buffer).unwrap();
+        for packet in datagrams(&harness.pull().unwrap()) {
+            assert_eq!(
+                packet[25],
+                0,
+                "packet {} of frame {n}, of {} data packets",
+                index(&packet),
+                k(&packet)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_last_key_frame_is_named_as_the_wire_numbers_it() {
+    let mut harness = below_an_encoder("", false);
+    let last = |harness: &Harness| {
+        pay(harness).property::<gst::Structure>("stats").get::<u32>("last-key-frame").unwrap()
+    };
+    assert_eq!(last(&harness), 0);
+    let discont = gst::BufferFlags::DISCONT;
+    for (buffer, expected) in [
+        (key(100, 0), 1),
+        (delta(100, 1), 1),
+        (key(100, 2), 3),
+        (frame(vec![1; 10], 4, discont | gst::BufferFlags::DELTA_UNIT), 3),
+        (key(100, 5), 6),
+    ] {
+        harness.push(buffer).unwrap();
+        assert_eq!(last(&harness), expected);
+    }
 }
 
 #[test]

@@ -40,11 +40,23 @@ mod tests {
     use crate::pipeline::library::Library;
     use crate::pipeline::run;
     use crate::protocol::params::{Codec, ColorSpace};
+    use std::path::Path;
     use std::sync::Arc;
 
     const MODE: Mode = Mode { width: 320, height: 240, fps: Fps { num: 60, den: 1 } };
     /// Those that are asked while they run. GStreamer 1.22 hands no request to libaom.
-    const ENCODERS: [&str; 3] = ["h264-x264", "h264-openh264", "h265-x265"];
+    const ENCODERS: [&str; 4] = ["h264-x264", "h264-x264-rfi", "h264-openh264", "h265-x265"];
+
+    /// Also the plugin that lies beside the program, which is a folder above that of its tests.
+    fn init() {
+        super::super::super::init().unwrap();
+        if gst::ElementFactory::find("x264rfienc").is_none() {
+            let tests = std::env::current_exe().unwrap();
+            let plugin = tests.parent().and_then(Path::parent).unwrap().join("libgstx264rfi.so");
+            assert!(plugin.exists(), "no {}: cargo build --release --workspace", plugin.display());
+            gst::Plugin::load_file(&plugin).unwrap();
+        }
+    }
 
     fn params(codec: Codec) -> VideoParams {
         let Mode { width, height, fps } = MODE;
@@ -73,7 +85,7 @@ mod tests {
 
     /// Which of the first 20 frames are key frames, when the encoder is asked for one before each of `asked`.
     fn keys(name: &str, is_prepared: bool, who: Who, asked: &[u64]) -> Vec<u64> {
-        super::super::super::init().unwrap();
+        init();
         let description = &Library::load(None).encode[name];
         let Mode { width, height, fps } = MODE;
         let text = format!(
@@ -111,6 +123,17 @@ mod tests {
         let keys = (0..20).filter(|number| is_key(*number)).collect();
         pipeline.set_state(gst::State::Null).unwrap();
         keys
+    }
+
+    /// `maxNumReferenceFrames`, of which 0 allows any number.
+    #[test]
+    fn the_decoder_is_to_keep_no_more_pictures_than_the_client_allows() {
+        init();
+        for (allowed, kept) in [(0, 16), (1, 1), (5, 5), (16, 16), (40, 16)] {
+            let encoder = gst::ElementFactory::make("x264rfienc").build().unwrap();
+            prepare(&encoder, &VideoParams { max_reference_frames: allowed, ..params(Codec::H264) });
+            assert_eq!(encoder.property::<u32>("dpb-size"), kept, "{allowed} are allowed");
+        }
     }
 
     #[test]

@@ -16,9 +16,13 @@ const RELIEF: f64 = 0.85;
 /// What a trial leaves, and the time after which it has shown what it can: when little fails, and when much does.
 const TRIAL: (f64, Duration) = (0.85, Duration::from_millis(1500));
 const STORM_TRIAL: (f64, Duration) = (0.75, Duration::from_millis(600));
+/// What a trial leaves in the end when much fails.
+const STORM_ENOUGH: f64 = 0.45;
 /// Blocks hurt that tell one rate from another, and how often they have to be for a trial to be short.
 const TELLING: f64 = 8.0;
 const OFTEN: f64 = 3.0;
+/// A trial during which so many blocks fail in a second acquits nobody: each key frame that is asked for may be among them.
+const ONE_AFTER_THE_OTHER: f64 = 4.5;
 /// Until the round trip, which is measured twice a second and averaged, shows what a change did.
 const SLOW: Duration = Duration::from_secs(4);
 /// What was sent before the step has arrived, or not, after this.
@@ -110,10 +114,11 @@ struct Trial {
     /// What the last step has to leave to be one.
     enough: f64,
     urgent: bool,
-    /// How long a step is tried, from when on it counts, and blocks hurt until then.
+    /// How long a step is tried, from when on it counts, and blocks hurt and failed until then.
     time: Duration,
     from: Instant,
     hurt: f64,
+    failed: f64,
 }
 
 /// The last change, and what was hurt and had failed by then.
@@ -272,7 +277,7 @@ impl RateControl {
     fn judge_trial(&mut self, now: Instant, view: &View) -> Option<Move> {
         let trial = self.trial.as_mut()?;
         if now < trial.from {
-            trial.hurt = view.hurt;
+            (trial.hurt, trial.failed) = (view.hurt, view.failed);
         }
         if now < trial.from + trial.time {
             return None;
@@ -282,6 +287,10 @@ impl RateControl {
         if after <= trial.hurt_per_second * 0.4 {
             self.blame(now, self.kbps / MARGIN);
             return None;
+        }
+        let failing = (view.failed - trial.failed) / trial.time.as_secs_f64();
+        if !trial.urgent && failing >= ONE_AFTER_THE_OTHER && self.kbps > self.floor {
+            return self.step_trial(now, Trial { enough: STORM_ENOUGH, urgent: true, ..trial });
         }
         // Key frames may have taken what the rate was lowered by.
         let is_enough = self.kbps <= trial.before * trial.enough && view.sent_kbps < trial.sent_kbps * 0.9;
@@ -293,13 +302,13 @@ impl RateControl {
     }
 
     fn begin_trial(&mut self, now: Instant, view: &View, hurt_per_second: f64, urgent: bool) -> Option<Move> {
-        let (enough, least) = if urgent { (0.45, STORM_TRIAL.1) } else { (0.88, TRIAL.1) };
+        let (enough, least) = if urgent { (STORM_ENOUGH, STORM_TRIAL.1) } else { (0.88, TRIAL.1) };
         // As long as it takes to see so many if nothing changes.
         let time = Duration::from_secs_f64(TELLING / hurt_per_second).max(least);
         let (before, sent_kbps) = (self.kbps, view.sent_kbps);
         self.raises.clear();
-        let trial =
-            Trial { before, sent_kbps, hurt_per_second, enough, time, from: now, hurt: view.hurt, urgent };
+        let (from, hurt, failed) = (now, view.hurt, view.failed);
+        let trial = Trial { before, sent_kbps, hurt_per_second, enough, urgent, time, from, hurt, failed };
         self.step_trial(now, trial)
     }
 

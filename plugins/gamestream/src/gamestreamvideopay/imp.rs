@@ -211,6 +211,7 @@ impl GameStreamVideoPay {
         let size = layout.datagram(sealer.is_some());
         let mut packets = state.pool.acquire(size * layout.packets())?;
         let times = buffer.meta::<FrameMeta>().map(|meta| *meta.value());
+        let index = state.packetizer.next_frame();
         let out = packets.get_mut().expect("a buffer just acquired has one owner");
         {
             let bitstream = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
@@ -237,7 +238,7 @@ impl GameStreamVideoPay {
         PacketsMeta::add(out, size, layout.packets());
         // A pooled buffer may still have the times of the frame before.
         FrameMeta::set_pooled(out, packetized(times.unwrap_or_default(), arrival));
-        state.stats.count(layout, kind(buffer), size);
+        state.stats.count(index, layout, kind(buffer), size);
         gst::trace!(CAT, imp = self, "{} bytes in {} packets", buffer.size(), layout.packets());
         Ok(packets)
     }
@@ -495,7 +496,7 @@ impl ObjectImpl for GameStreamVideoPay {
                         "Counts since the start: frames, key-frames, packets (parity included), parity-packets, bytes \
                          (as datagrams), frames-dropped (before the first key frame, or too large), frames-skipped \
                          (frame indices left out), key-unit-requests, recovery-frames, invalidations (events that an \
-                         encoder answered)",
+                         encoder answered); and last-key-frame, the frame index of the last key frame",
                     )
                     .read_only()
                     .build(),

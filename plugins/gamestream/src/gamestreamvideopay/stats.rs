@@ -7,6 +7,8 @@ use crate::wire::video::{FrameKind, Layout};
 pub struct Stats {
     pub frames: u64,
     pub key_frames: u64,
+    /// Index of the last one on the wire, 0 before the first.
+    pub last_key_frame: u32,
     pub packets: u64,
     pub parity_packets: u64,
     pub bytes: u64,
@@ -25,10 +27,14 @@ impl Stats {
         self.skipped.checked_ilog2() > before
     }
 
-    pub fn count(&mut self, layout: &Layout, kind: FrameKind, size: usize) {
+    /// Frame `index` was written into datagrams of `size` bytes.
+    pub fn count(&mut self, index: u32, layout: &Layout, kind: FrameKind, size: usize) {
         let parity: usize = layout.blocks().iter().map(|block| block.parity).sum();
         self.frames += 1;
-        self.key_frames += u64::from(kind == FrameKind::Key);
+        if kind == FrameKind::Key {
+            self.key_frames += 1;
+            self.last_key_frame = index;
+        }
         self.recovery_frames += u64::from(kind == FrameKind::Recovery);
         self.packets += layout.packets() as u64;
         self.parity_packets += parity as u64;
@@ -39,6 +45,7 @@ impl Stats {
         gst::Structure::builder("application/x-gamestreamvideopay-stats")
             .field("frames", self.frames)
             .field("key-frames", self.key_frames)
+            .field("last-key-frame", self.last_key_frame)
             .field("packets", self.packets)
             .field("parity-packets", self.parity_packets)
             .field("bytes", self.bytes)

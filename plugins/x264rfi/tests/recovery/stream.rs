@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Once;
 
 pub const SIZE: (usize, usize) = (320, 240);
+/// For streams of many frames.
+pub const TINY: (usize, usize) = (64, 48);
 const INTERVAL: gst::ClockTime = gst::ClockTime::from_nseconds(16_666_667);
 
 pub fn init() {
@@ -27,20 +29,25 @@ pub struct Unit {
 
 pub struct Encoder {
     pub harness: Harness,
+    size: (usize, usize),
     next: usize,
 }
 
 impl Encoder {
     /// `properties` as in a launch text.
     pub fn new(properties: &str) -> Self {
+        Self::of_size(SIZE, properties)
+    }
+
+    pub fn of_size(size: (usize, usize), properties: &str) -> Self {
         init();
         let mut harness = Harness::new_parse(&format!("x264rfienc name=encoder {properties}"));
-        let (width, height) = SIZE;
+        let (width, height) = size;
         harness.set_src_caps_str(&format!(
             "video/x-raw,format=I420,width={width},height={height},framerate=60/1,colorimetry=bt709"
         ));
         harness.play();
-        Self { harness, next: 0 }
+        Self { harness, size, next: 0 }
     }
 
     pub fn element(&self) -> gst::Element {
@@ -52,7 +59,7 @@ impl Encoder {
     pub fn encode(&mut self) -> Unit {
         let number = self.next;
         self.next += 1;
-        let mut buffer = gst::Buffer::from_mut_slice(picture(number));
+        let mut buffer = gst::Buffer::from_mut_slice(picture(self.size, number));
         let writable = buffer.get_mut().unwrap();
         writable.set_pts(time(number));
         writable.set_duration(INTERVAL);
@@ -89,17 +96,17 @@ fn time(number: usize) -> gst::ClockTime {
 }
 
 /// A texture that moves, and a block that moves the other way.
-fn picture(number: usize) -> Vec<u8> {
-    let (width, height) = SIZE;
+fn picture((width, height): (usize, usize), number: usize) -> Vec<u8> {
     let mut bytes = vec![128; width * height * 3 / 2];
     for (at, luma) in bytes[..width * height].iter_mut().enumerate() {
         let (x, y) = (at % width + 3 * number, at / width + number);
         let texture = (x / 3).wrapping_mul(0x9e37_79b9) ^ (y / 3).wrapping_mul(0x85eb_ca6b);
         *luma = 40 + (texture >> 13 & 127) as u8;
     }
-    for y in 60..100 {
-        let left = (width - 60).saturating_sub(5 * number % (width - 60));
-        bytes[y * width + left..][..40].fill(235);
+    let way = width - width * 3 / 16;
+    for y in height / 4..height * 5 / 12 {
+        let left = way - 5 * number % way;
+        bytes[y * width + left..][..width / 8].fill(235);
     }
     bytes
 }
@@ -116,6 +123,7 @@ pub struct Loss {
 /// A stream with losses, and what of it a client hands to its decoder.
 #[derive(Debug, Default)]
 pub struct Played {
+    pub size: (usize, usize),
     pub sent: Vec<Unit>,
     pub received: Vec<Unit>,
     pub handled: usize,
@@ -133,7 +141,7 @@ impl Played {
 
 /// Plays `frames` frames; the client tells of each loss once, `delay` frames after it, if `tells`.
 pub fn play(encoder: &mut Encoder, frames: usize, losses: &[Loss], tells: bool) -> Played {
-    let mut played = Played::default();
+    let mut played = Played { size: encoder.size, ..Played::default() };
     let mut waits = false;
     for number in 0..frames {
         for loss in losses.iter().filter(|loss| tells && loss.first + loss.count + loss.delay == number) {
@@ -150,12 +158,11 @@ pub fn play(encoder: &mut Encoder, frames: usize, losses: &[Loss], tells: bool) 
     played
 }
 
-/// Decodes with `decoder`: the pictures by the number of their frame.
-pub fn decode(decoder: &str, units: &[Unit]) -> BTreeMap<usize, Vec<u8>> {
+/// Decodes pictures of `size` with `decoder`, by the number of their frame.
+pub fn decode(decoder: &str, (width, height): (usize, usize), units: &[Unit]) -> BTreeMap<usize, Vec<u8>> {
     let text = format!(
-        "appsrc name=source format=time caps=video/x-h264,stream-format=byte-stream,alignment=au,profile=high,framerate=60/1,width={},height={} \
-         ! {decoder} ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false",
-        SIZE.0, SIZE.1
+        "appsrc name=source format=time caps=video/x-h264,stream-format=byte-stream,alignment=au,profile=high,framerate=60/1,width={width},height={height} \
+         ! {decoder} ! videoconvert ! video/x-raw,format=I420 ! appsink name=sink sync=false"
     );
     let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let source = pipeline.by_name("source").unwrap().downcast::<gst_app::AppSrc>().unwrap();

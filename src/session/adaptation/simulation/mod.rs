@@ -1,4 +1,7 @@
 //! The controller against networks from a clean cable to a bad radio link, on a simulated clock.
+//!
+//! The simulated client has no decoder: it goes on with key frames alone, and never asks the encoder to do without lost
+//! frames.
 
 mod client;
 mod link;
@@ -123,16 +126,20 @@ fn each(name: &str, hold: impl Fn(&Outcome) -> bool) {
     }
 }
 
+/// The table of MOONPIPE_SEED, or always the same; SHOW=NAME prints a case of it second by second.
 #[test]
 fn half_an_hour_of_networks() {
-    let outcomes = play(SEED);
+    let told = std::env::var("MOONPIPE_SEED").ok();
+    let seed = told.map_or(SEED, |seed| seed.parse().expect("MOONPIPE_SEED is a number"));
+    let outcomes = play(seed);
+    println!("MOONPIPE_SEED={seed}");
     println!("{}", table(&outcomes));
     let seconds: f64 = outcomes.iter().map(|(case, _)| case.seconds).sum();
     assert!(seconds >= 1800.0, "{seconds} s");
-    assert_eq!(table(&outcomes), table(&play(SEED)), "the same seed gives the same table");
+    assert_eq!(table(&outcomes), table(&play(seed)), "the same seed gives the same table");
     if let Ok(name) = std::env::var("SHOW") {
         for (case, out) in outcomes.iter().filter(|(case, _)| case.name == name) {
-            println!("{} {:?} lost {:.1?}", case.name, out.figures, out.lost);
+            println!("{} {:?} lost {:.1?} frozen {:.1?}", case.name, out.figures, out.lost, out.freeze);
             for (second, (share, kbps, wire)) in out.seconds.iter().enumerate() {
                 println!("{second:4} {share:3} {kbps:6} {wire:8.0}");
             }
@@ -149,11 +156,12 @@ fn independent_losses_are_mended_and_cost_no_bitrate() {
             out.lost_within(0.0, 3.0) <= 5 && late <= 2 && out.parity_share() <= parity && out.turns() == 0
         });
     }
-    each("10 % independent", |out| out.lost.len() <= 15 && out.turns() == 0);
+    each("10 % independent", |out| out.lost.len() <= 4 && out.parity_share() <= 0.9 && out.turns() == 0);
     each("5 % after 30 s of none", |out| {
         out.lost_within(30.0, 33.0) <= 5 && out.lost_within(33.0, 90.0) <= 2
     });
-    each("still desktop, 3 %", |out| out.lost.len() <= 5);
+    // A packet or two a frame, to which the least parity adds two.
+    each("still desktop, 3 %", |out| out.lost.len() <= 2 && out.parity_share() <= 2.6);
     each("100 Mbit/s, 120 fps, 3 %", |out| out.lost.len() <= 5 && out.parity_share() <= 0.3);
     each("5 %, no reports", |out| out.lost.len() <= 10);
 }
@@ -192,19 +200,33 @@ fn a_network_that_narrows_shows_no_frozen_second() {
         each(name, |out| {
             let (_, mean, _) = out.kbps(20, 150);
             let steady = out.turns() <= 12 && out.lost_within(20.0, 150.0) <= 60;
-            out.freeze.0 < 3.0 && steady && (8000..=14_000).contains(&mean)
+            out.freeze.0 < 2.0 && steady && (8000..=14_000).contains(&mean)
         });
+    }
+    // Every key frame is lost to what the one before did to the queue, and little else.
+    for seed in [107, 116, 119] {
+        let case =
+            || cases().into_iter().find(|case| case.name == "12 Mbit/s for 20 asked").expect("it is one");
+        let out = run(&case(), seed);
+        assert!(out.freeze.0 < 4.5, "seed {seed}\n{}", table(&[(case(), out)]));
     }
 }
 
-/// Bursts longer than any parity are no reason to send less.
+/// Bursts longer than any parity are no reason to send less, nor to send parity without end. Of 9000 frames.
 #[test]
 fn bursts_do_not_bring_the_rate_down() {
-    for name in ["2 % in bursts of 3", "1 % in bursts of 10", "0.5 % in bursts of 30"] {
-        each(name, |out| out.kbps(0, 150).1 >= 15_000);
+    for (name, lost) in
+        [("2 % in bursts of 3", 30), ("1 % in bursts of 10", 105), ("0.5 % in bursts of 30", 85)]
+    {
+        each(name, |out| {
+            let is_mended = out.lost.len() <= lost && out.freeze.0 < 0.25;
+            is_mended && out.parity_share() <= 0.95 && out.kbps(0, 150).1 >= 15_000
+        });
     }
-    each("3 s of nothing, 4 times", |out| out.freeze.0 < 3.2 && out.turns() == 0);
-    each("bad radio link", |out| out.freeze.0 < 0.5);
+    each("3 s of nothing, 4 times", |out| {
+        out.freeze.0 < 3.2 && out.turns() == 0 && out.parity_share() <= 0.12
+    });
+    each("bad radio link", |out| out.freeze.0 < 0.3 && out.lost.len() <= 120 && out.parity_share() <= 1.1);
 }
 
 /// Encoder, parity, sound and headers together stay inside what was granted.

@@ -69,6 +69,7 @@ impl Header {
         packet[8..16].fill(0);
         packet[16..20].copy_from_slice(&(self.packet << 8).to_le_bytes());
         packet[24] = self.flags;
+        // extraFlags: no frame is a long-term reference.
         packet[25] = 0;
         packet[26] = MULTI_FEC_FLAGS;
         self.write_over_parity(packet);
