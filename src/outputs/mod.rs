@@ -96,7 +96,9 @@ mod tests {
 
         fn create(&self, _: Mode) -> BoxFuture<'_, anyhow::Result<Created>> {
             let text = "launch = \"videotestsrc\"";
-            let description = CaptureDescription::read(self.0, self.0, text).ok().expect("a sound text");
+            let Ok(description) = CaptureDescription::read(self.0, self.0, text) else {
+                panic!("the text is sound");
+            };
             Box::pin(ready(Ok(of_description(&description))))
         }
     }

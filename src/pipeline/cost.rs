@@ -193,7 +193,7 @@ mod tests {
     fn the_best_window_counts_and_the_first_frames_do_not() {
         let begun = Instant::now();
         let frame = |number: usize| {
-            let slow = if number < WARM_UP { 0 } else { number - WARM_UP };
+            let slow = number.saturating_sub(WARM_UP);
             // The second window is disturbed.
             let (time, spent) = (slow + slow.saturating_sub(WINDOW).min(WINDOW), slow);
             let millis = |n: usize| Duration::from_millis(n as u64);
