@@ -33,10 +33,11 @@ fn told(session: &mut Session) -> Vec<StreamEvent> {
 }
 
 /// No packet is missing, no index but those of frames that were dropped because the machine stood still, and the clock
-/// goes forward. Of `keys` replacements every one begins with a key frame, and nothing else does.
+/// goes forward. Of `keys` replacements every one begins with a key frame, unless that was just the one dropped, and
+/// nothing else does: nobody here asks for another.
 fn look(session: &mut Session, count: usize, keys: usize) {
     let frames: Vec<Frame> = (0..count).map(|_| session.next_frame()).collect();
-    let mut missing = 0;
+    let mut missing = 0u64;
     for pair in frames.windows(2) {
         assert!(pair[1].index > pair[0].index, "{pair:?}");
         missing += u64::from(pair[1].index - pair[0].index - 1);
@@ -48,7 +49,8 @@ fn look(session: &mut Session, count: usize, keys: usize) {
     assert!(missing <= dropped, "{missing} indices are missing, {dropped} frames were dropped");
     // Besides those that the stream begins with: the encoder's own, and the one asked for, which may be put off.
     let found: Vec<&Frame> = frames.iter().filter(|frame| frame.is_key && frame.index > 5).collect();
-    assert!(found.len() == keys || missing > 0, "{found:?}");
+    let fewest = keys.saturating_sub(missing as usize);
+    assert!((fewest..=keys).contains(&found.len()), "{fewest} to {keys}: {found:?}");
 }
 
 async fn end(session: Session, attached: moonpipe::pipeline::frames::Attached) {

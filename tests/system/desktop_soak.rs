@@ -7,7 +7,7 @@ use crate::harness::{Seeded, seed, soak_part, turn, until};
 use std::time::{Duration, Instant};
 
 /// Seconds in `make test`.
-const SHORT: u32 = 20;
+const SHORT: u32 = 48;
 /// Of a long soak; the other part is the network's.
 const PART: f64 = 0.4;
 /// Longest until a picture comes again after a fault, on a machine that others use.
@@ -62,6 +62,8 @@ struct Soak {
     stream: Option<Running>,
     /// Faults of the present stream.
     struck: u32,
+    /// Streams so far.
+    came: u32,
     /// Something moves in it.
     window: Option<Program>,
     size: &'static str,
@@ -78,17 +80,19 @@ impl Soak {
         let host = Host::with(&Setup { desktop: Some(&desktop), arguments, ..Setup::default() });
         let client = Client::paired(&host);
         let (window, random) = (Some(desktop.window(MOVING, 1)), Seeded(seed));
-        let mut soak =
-            Soak { desktop, host, client, window, size: SIZES[0], random, stream: None, struck: 0 };
+        let size = SIZES[0];
+        let mut soak = Soak { desktop, host, client, window, size, random, stream: None, struck: 0, came: 0 };
         soak.come(&[]);
         soak
     }
 
+    /// Every second time with a decoder that goes on without lost frames.
     fn come(&mut self, how: &[&str]) {
+        let decoder: &[&str] = if self.came % 2 == 1 { &["--rfi"] } else { &[] };
         let way = ["--until-told", "--leave", "disconnect", "--decode", "--beat", "0.1"];
-        let stream = self.client.start_stream(24 * 3600, &[&way[..], &MODE, how].concat());
+        let stream = self.client.start_stream(24 * 3600, &[&way[..], &MODE, decoder, how].concat());
         stream.picture().plays_on(10, PATIENCE);
-        (self.stream, self.struck) = (Some(stream), 0);
+        (self.stream, self.struck, self.came) = (Some(stream), 0, self.came + 1);
     }
 
     /// A portal whose backend came before its compositor may let the first ones wait longer than a client does.

@@ -14,7 +14,7 @@ const AT_THE_START: u64 = 2;
 const DEBUG: [&str; 2] = ["--log", "debug"];
 
 /// Rank above all others: whatever this machine has besides.
-fn rfi_first() -> (&'static str, String) {
+pub fn rfi_first() -> (&'static str, String) {
     let plugin = Path::new(crate::harness::host::MOONPIPE).with_file_name("libgstx264rfi.so");
     assert!(plugin.exists(), "no {}: cargo build --release --workspace", plugin.display());
     let text = include_str!("../../pipelines/encode/h264-x264-rfi.toml").replace("rank = 25", "rank = 1000");

@@ -3,10 +3,12 @@
 use crate::harness::client::{Client, Report};
 use crate::harness::desktop::{Desktop, Program};
 use crate::harness::host::{Host, Setup};
-use crate::harness::{at_best, turn, until};
+use crate::harness::{at_best, monotonic_seconds, turn, until};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Seconds until a monitor that ended has a successor.
+const SOON: f64 = 2.0;
 const STANDS: &str = "the picture stands still: PipeWire lost the node";
 const SHOWS: &str = "play: a new source shows";
 /// What Moonlight makes of the code for a picture that cannot go on.
@@ -23,24 +25,29 @@ fn times(host: &Host, text: &str) -> usize {
     host.log.all().iter().filter(|line| line.contains(text)).count()
 }
 
-/// Ends it so, and waits until the next one shows.
-fn end(desktop: &Desktop, host: &Host, order: &str) {
+/// Ends it so, and waits until the next one shows. Returns after how many seconds.
+fn end(desktop: &Desktop, host: &Host, order: &str) -> f64 {
     let (lost, shown) = (times(host, STANDS), times(host, SHOWS));
     desktop.order(order);
+    let ended = monotonic_seconds();
     until(&format!("the host notices {order}"), LIMIT, || (times(host, STANDS) > lost).then_some(()));
     until(&format!("it shows again after {order}"), LIMIT, || (times(host, SHOWS) > shown).then_some(()));
+    monotonic_seconds() - ended
 }
 
-/// A stream during which all these happen, and its monitor's successor is seen for a second.
-fn survive(desktop: &Desktop, host: &Host, client: &Client, orders: &[&str]) -> Report {
+/// A stream during which all these happen, and its monitor's successor is seen for a second; and after how many seconds
+/// each successor was there.
+fn survive(desktop: &Desktop, host: &Host, client: &Client, orders: &[&str]) -> (Report, Vec<f64>) {
     let mut stream = client.start_stream(90, &["--until-told", "--decode", "--beat", "0.1"]);
     stream.picture();
-    for order in orders {
-        end(desktop, host, order);
+    let survived = |order: &&str| {
+        let seconds = end(desktop, host, order);
         stream.plays_on(60, LIMIT);
-    }
+        seconds
+    };
+    let delays = orders.iter().map(survived).collect();
     stream.tell_to_end();
-    stream.report(90)
+    (stream.report(90), delays)
 }
 
 #[test]
@@ -53,13 +60,18 @@ fn a_virtual_monitor_that_ends_is_made_again_and_one_that_cannot_be_ends_the_ses
     let client = Client::paired(&host);
     // The second takes Mutter's client down, and its monitors with it.
     let orders = ["end-monitors", "kill-portal", "end-monitors"];
-    let report = at_best(
+    let is_soon = |delays: &[f64]| delays.iter().all(|delay| *delay <= SOON);
+    let (report, delays) = at_best(
         || survive(&desktop, &host, &client, &orders),
-        |report| report.is_complete() && report.max_gap_ms <= 250.0,
+        |(report, delays)| report.is_complete() && report.max_gap_ms <= 250.0 && is_soon(delays),
     );
-    println!("{report:#?}");
+    println!("{delays:?}: {report:#?}");
     report.assert_whole(1280, 720);
     assert!(report.max_gap_ms <= 250.0, "the stream goes on while there is no monitor: {report:#?}");
+    assert!(is_soon(&delays), "seconds until the next one is seen: {delays:?}");
+    for session in host.sessions() {
+        assert_eq!(session["encoder-replacements"], 0, "{session}");
+    }
     let stream = client.start_stream(90, &["--leave", "disconnect"]);
     stream.picture();
     desktop.order("kill-mutter");

@@ -9,6 +9,8 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(20);
 /// Seconds from when a source is back until the client sees it.
 const SOON: f64 = 2.0;
+/// Milliseconds between two frames on the wire at most, whatever becomes of the source.
+const LONGEST_GAP: f64 = 250.0;
 /// What Moonlight makes of the code for a picture that cannot go on.
 const FATAL_VIDEO_ERROR: Option<i64> = Some(-104);
 /// Backgrounds and their mean luma, on both sides of this.
@@ -38,6 +40,21 @@ fn wait_times(host: &Host, text: &str, times: usize) {
 
 fn times(host: &Host, text: &str) -> usize {
     host.log.all().iter().filter(|line| line.contains(text)).count()
+}
+
+/// The client gets frame after frame, whatever becomes of the source.
+fn is_seamless(report: &Report) -> bool {
+    report.is_complete() && report.max_gap_ms <= LONGEST_GAP
+}
+
+/// The stream went on while there was no source, and the encoder with it.
+fn assert_seamless(host: &Host, report: &Report, rebuilds: u64) {
+    report.assert_whole(1280, 720);
+    assert!(report.max_gap_ms <= LONGEST_GAP, "the stream goes on while there is no source: {report:#?}");
+    for session in host.sessions() {
+        assert_eq!(session["encoder-replacements"], 0, "{session}");
+        assert!(session["source-rebuilds"].as_u64() >= Some(rebuilds), "{session}");
+    }
 }
 
 /// A desktop whose compositor dies five times and is back a second later each time.
@@ -81,7 +98,7 @@ impl Deaths {
     }
 
     fn is_seamless(&self) -> bool {
-        self.report.lost == 0 && self.report.max_gap_ms <= 250.0 && self.is_soon()
+        is_seamless(&self.report) && self.is_soon()
     }
 
     fn is_soon(&self) -> bool {
@@ -99,8 +116,7 @@ fn a_compositor_that_dies_five_times_in_a_row_shows_again_each_time() {
     let deaths = at_best(|| Deaths::play(&desktop, &host, &client, &mut is_bright), Deaths::is_seamless);
     let report = &deaths.report;
     println!("{:?}, longest gap {} ms: {report:#?}", deaths.delays, report.max_gap_ms);
-    report.assert_whole(1280, 720);
-    assert!(report.max_gap_ms <= 250.0, "the stream goes on while there is no source");
+    assert_seamless(&host, report, 5);
     assert!(deaths.is_soon(), "seconds until it is seen again: {:?}", deaths.delays);
     let sessions = host.sessions();
     let last = sessions.last().expect("it played");
@@ -114,10 +130,10 @@ fn a_new_size_a_dead_portal_and_a_dead_pipewire_are_survived() {
     let host = host_in(&desktop);
     let client = Client::paired(&host);
     let _window = desktop.window(MOVING, 1);
-    let is_good = |(report, longest): &(Report, f64)| report.is_complete() && *longest <= SOON;
+    let is_good = |(report, longest): &(Report, f64)| is_seamless(report) && *longest <= SOON;
     let (report, longest) = at_best(|| survive(&desktop, &host, &client), is_good);
     println!("{longest} s: {report:#?}");
-    report.assert_whole(1280, 720);
+    assert_seamless(&host, &report, 3);
     assert!(report.has_tone(1000.0), "the sound of the new PipeWire: {report:#?}");
     assert!(longest <= SOON, "{longest} s until there is another picture");
 }
@@ -183,7 +199,7 @@ impl Restarts {
         let mut delays: Vec<f64> = self.delays.iter().flat_map(|(shows, sounds)| [*shows, *sounds]).collect();
         delays.sort_by(f64::total_cmp);
         let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
-        self.report.is_complete() && median <= SOON && longest <= SOON + PASSED_OVER
+        is_seamless(&self.report) && median <= SOON && longest <= SOON + PASSED_OVER
     }
 }
 
@@ -210,7 +226,7 @@ fn a_session_manager_that_is_back_shows_and_sounds_again() {
     let _window = desktop.window(MOVING, 1);
     let restarts = at_best(|| Restarts::play(&desktop, &host, &client), Restarts::is_soon);
     println!("{:?}: {:#?}", restarts.delays, restarts.report);
-    restarts.report.assert_whole(1280, 720);
+    assert_seamless(&host, &restarts.report, 3);
     assert!(restarts.is_soon(), "seconds until it is seen and heard again: {:?}", restarts.delays);
     assert!(restarts.report.has_tone(1000.0), "{:#?}", restarts.report);
     assert!(times(&host, "PipeWire lost its session manager") >= 3);
