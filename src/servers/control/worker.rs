@@ -17,6 +17,18 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+/// How ENet fits its unreliable messages to the round trip.
+struct Throttle {
+    /// Milliseconds.
+    interval: u32,
+    acceleration: u32,
+    deceleration: u32,
+}
+
+/// Told to each client: ENet's usual values but that nothing is ever left out. A client sends its reports of lost frames
+/// without reliability, and its ENet would keep them back while a queue stretches the round trip, which is when they count.
+const NO_THROTTLE: Throttle = Throttle { interval: 5000, acceleration: 32, deceleration: 0 };
+
 /// In milliseconds. Who is gone is decided by what was heard ([`Worker::give_up`]): ENet counts the answers to what it
 /// sent alone, which it repeats ever more rarely on a network that comes and goes.
 const NO_TIMEOUT: u32 = 24 * 3600 * 1000;
@@ -246,6 +258,8 @@ impl Worker {
         client.report(ControlEvent::Connected);
         let seal = client.seal.clone();
         self.host.peer_mut(slot).set_timeout(0, NO_TIMEOUT, NO_TIMEOUT);
+        let Throttle { interval, acceleration, deceleration } = NO_THROTTLE;
+        self.host.peer_mut(slot).set_throttle(interval, acceleration, deceleration);
         let gate = &mut self.host.socket_mut().gate;
         gate.occupy(slot.0 as u16, address, seal);
         gate.dismiss(data);
