@@ -35,6 +35,11 @@ impl CompositorHandler for State {
         }
     }
 
+    #[cfg(feature = "gles")]
+    fn new_surface(&mut self, surface: &WlSurface) {
+        super::dmabuf::wait_for_drawing(surface);
+    }
+
     fn new_subsurface(&mut self, surface: &WlSurface, _: &WlSurface) {
         self.bound_nesting(surface);
     }
