@@ -31,6 +31,7 @@ bench: ## run every benchmark and print the tables (QUICK=1: fewer rounds)
 lint: ## check formatting and clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --release --package gst-plugin-waylandsrc --features gles --all-targets --locked -- -D warnings
 
 dependencies:
 	scripts/install-dependencies

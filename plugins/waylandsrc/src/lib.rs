@@ -1,5 +1,5 @@
 //! A Wayland compositor as a GStreamer source (`waylandsrc`): a display of any size and rate that needs no monitor, no
-//! GPU, no desktop and no privileges.
+//! GPU, no desktop and no privileges. With the feature `gles` it uses a GPU where there is one.
 //!
 //! Used as a plugin by `gst-launch-1.0`, and linked into the host, which calls [`plugin_register_static`].
 #![cfg(target_os = "linux")]

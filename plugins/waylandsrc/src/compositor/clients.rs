@@ -4,6 +4,7 @@ use super::{monotonic_now, state::State};
 use crate::CAT;
 use rustix::net::{Shutdown, shutdown};
 use smithay::reexports::calloop::{Interest, Mode, PostAction, generic::Generic};
+use smithay::reexports::wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_buffer_params_v1::ZwpLinuxBufferParamsV1;
 use smithay::reexports::wayland_protocols::xdg::shell::server::xdg_popup::XdgPopup;
 use smithay::reexports::wayland_server::backend::{ClientData, ClientId, DisconnectReason};
 use smithay::reexports::wayland_server::protocol::{
@@ -29,6 +30,9 @@ const MOST: usize = 256;
 const MOST_SHARED: usize = 300;
 const COUNTED_EVERY: u32 = 32;
 
+/// Descriptors of a buffer of a GPU that is not there yet.
+const MOST_PLANES: usize = 4;
+
 /// Surfaces of one client upon others. The library goes through them by recursion.
 const MOST_NESTED: usize = 500;
 
@@ -53,7 +57,11 @@ impl Client {
         if !is_due(&self.uncounted) {
             return false;
         }
-        let shared = |name: &str| name == WlShmPool::interface().name || name == WlBuffer::interface().name;
+        let shared = |name: &str| match name {
+            _ if name == WlShmPool::interface().name || name == WlBuffer::interface().name => 1,
+            _ if name == ZwpLinuxBufferParamsV1::interface().name => MOST_PLANES,
+            _ => 0,
+        };
         count_objects(display, client.id(), shared) > MOST_SHARED
     }
 
@@ -62,8 +70,9 @@ impl Client {
         if !is_due(&self.unnested) {
             return false;
         }
-        let nested =
-            |name: &str| name == WlSubsurface::interface().name || name == XdgPopup::interface().name;
+        let nested = |name: &str| {
+            usize::from(name == WlSubsurface::interface().name || name == XdgPopup::interface().name)
+        };
         count_objects(display, client.id(), nested) > MOST_NESTED
     }
 }
@@ -76,11 +85,12 @@ fn is_due(uncounted: &AtomicU32) -> bool {
     due
 }
 
-fn count_objects(display: &DisplayHandle, client: ClientId, which: impl Fn(&str) -> bool) -> usize {
+/// Objects of a client, by what each counts.
+fn count_objects(display: &DisplayHandle, client: ClientId, weight: impl Fn(&str) -> usize) -> usize {
     let mut count = 0;
     // Who is gone has none.
     _ = display.backend_handle().with_all_objects_for(client, |object| {
-        count += usize::from(which(object.interface().name));
+        count += weight(object.interface().name);
     });
     count
 }
@@ -199,7 +209,7 @@ pub fn admit(stream: UnixStream, state: &mut State, display: &SharedDisplay) -> 
         let now = monotonic_now();
         if now.saturating_sub(looked) > LOOK_INTERVAL {
             looked = now;
-            if count_objects(&state.display, id.clone(), |_| true) > MOST_OBJECTS {
+            if count_objects(&state.display, id.clone(), |_| 1) > MOST_OBJECTS {
                 gst::warning!(CAT, "A client has too many objects and is disconnected");
                 close(&socket);
             }

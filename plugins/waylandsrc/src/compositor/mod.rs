@@ -2,12 +2,16 @@
 
 mod clients;
 mod cursor;
+#[cfg(feature = "gles")]
+mod dmabuf;
 mod drawing;
 mod focus;
 mod handlers;
 mod input;
 mod layers;
+mod painter;
 mod placement;
+mod renderer;
 mod run;
 mod shell;
 mod state;
@@ -21,6 +25,7 @@ use crate::exchange::Exchange;
 use crate::input::Input;
 use crate::mode::Mode;
 use clients::Connections;
+pub use renderer::Choice;
 use smithay::reexports::calloop::channel::{SyncSender, sync_channel};
 use smithay::reexports::wayland_server::{BindError, ListeningSocket};
 use std::sync::Arc;
@@ -104,6 +109,7 @@ impl Compositor {
     pub fn start(
         socket: Option<&str>,
         switches: Arc<Switches>,
+        renderer: Choice,
         on_x11: Option<OnX11>,
     ) -> Result<Self, gst::ErrorMessage> {
         let listener = listen(socket)?;
@@ -115,7 +121,7 @@ impl Compositor {
         let thread = std::thread::Builder::new()
             .name(format!("wl {name}"))
             .stack_size(STACK)
-            .spawn(move || run::run(listener, receiver, theirs, on_x11, &ready))
+            .spawn(move || run::run(listener, receiver, theirs, renderer, on_x11, &ready))
             .map_err(|error| gst::error_msg!(gst::ResourceError::Failed, ("No thread: {error}")))?;
         let compositor = Self { name, commands, shared, thread: Some(thread) };
         match started.recv() {

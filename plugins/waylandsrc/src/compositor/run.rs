@@ -1,9 +1,10 @@
 //! The thread: events in, turns of the state, answers out.
 
 use super::clients::{SharedDisplay, admit};
+use super::renderer::Renderer;
 use super::state::State;
 use super::xwayland::OnX11;
-use super::{Command, Shared, monotonic_now};
+use super::{Choice, Command, Shared, monotonic_now};
 use crate::CAT;
 use smithay::reexports::calloop::channel::{Channel, Event};
 use smithay::reexports::calloop::generic::Generic;
@@ -28,12 +29,13 @@ pub fn run(
     listener: ListeningSocket,
     commands: Channel<Command>,
     shared: Arc<Shared>,
+    renderer: Choice,
     on_x11: Option<OnX11>,
     ready: &SyncSender<Result<(), String>>,
 ) {
     let exchange = Arc::clone(&shared);
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let (mut events, mut state, display, _doors) = match prepare(listener, commands, shared) {
+        let (mut events, mut state, display, _doors) = match prepare(listener, commands, shared, renderer) {
             Ok(prepared) => prepared,
             Err(why) => {
                 _ = ready.send(Err(why));
@@ -97,11 +99,12 @@ fn prepare(
     listener: ListeningSocket,
     commands: Channel<Command>,
     shared: Arc<Shared>,
+    renderer: Choice,
 ) -> Result<(EventLoop<'static, State>, State, SharedDisplay, Doors), String> {
     let events = EventLoop::<State>::try_new().map_err(|error| error.to_string())?;
     let display = Display::<State>::new().map_err(|error| error.to_string())?;
     let handle = events.handle();
-    let state = State::new(display.handle(), handle.clone(), shared)?;
+    let state = State::new(display.handle(), handle.clone(), shared, Renderer::open(renderer)?)?;
     let told = |event, _: &mut (), state: &mut State| match event {
         Event::Msg(command) => state.handle_command(command),
         Event::Closed => state.stopped = true,

@@ -1,8 +1,10 @@
 //! Everything that the compositor's thread owns.
 
+use super::drawing::{Scene, tell_cursor};
+use super::renderer::{Failure, Renderer};
 use super::views::{send_frame, take_feedback};
 use super::xwayland::X11;
-use super::{Command, Layout, Shared, cursor::Cursor, drawing::Painter, windows::Windows};
+use super::{Command, Layout, Shared, cursor::Cursor, painter::Painter, windows::Windows};
 use crate::exchange::Picture;
 use crate::mode::{Mode, Pace, Schedule, Tick};
 use crate::{CAT, compositor::monotonic_now};
@@ -20,6 +22,8 @@ use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::reexports::wayland_server::{DisplayHandle, backend::GlobalId};
 use smithay::utils::{Logical, Monotonic, Size, Time, Transform};
 use smithay::wayland::compositor::{CompositorState, SurfaceData};
+#[cfg(feature = "gles")]
+use smithay::wayland::dmabuf::DmabufState;
 use smithay::wayland::fractional_scale::FractionalScaleManagerState;
 use smithay::wayland::output::OutputManagerState;
 use smithay::wayland::pointer_constraints::PointerConstraintsState;
@@ -50,21 +54,25 @@ pub struct Protocols {
     pub shm: ShmState,
     pub data_device: DataDeviceState,
     pub primary_selection: PrimarySelectionState,
+    #[cfg(feature = "gles")]
+    pub dmabuf: DmabufState,
     /// Of those that need no state of ours.
     _globals: Vec<GlobalId>,
 }
 
 impl Protocols {
-    fn new(display: &DisplayHandle) -> Self {
+    fn new(display: &DisplayHandle, renderer: &mut Renderer) -> Self {
         /// CLOCK_MONOTONIC.
         const CLOCK: u32 = 1;
         Self {
             compositor: CompositorState::new::<State>(display),
             xdg_shell: XdgShellState::new::<State>(display),
             layer_shell: WlrLayerShellState::new::<State>(display),
-            shm: ShmState::new::<State>(display, super::drawing::shm_formats()),
+            shm: ShmState::new::<State>(display, renderer.shm_formats()),
             data_device: DataDeviceState::new::<State>(display),
             primary_selection: PrimarySelectionState::new::<State>(display),
+            #[cfg(feature = "gles")]
+            dmabuf: super::dmabuf::offer(display, renderer),
             _globals: vec![
                 XdgDecorationState::new::<State>(display).global(),
                 ViewporterState::new::<State>(display).global(),
@@ -99,6 +107,7 @@ pub struct State {
     pub x11: Option<X11>,
     pub mode: Mode,
     pub stopped: bool,
+    pub renderer: Renderer,
     schedule: Schedule,
     generation: u64,
     /// Draws since pictures were asked for.
@@ -115,6 +124,7 @@ impl State {
         display: DisplayHandle,
         events: LoopHandle<'static, Self>,
         shared: Arc<Shared>,
+        mut renderer: Renderer,
     ) -> Result<Self, String> {
         let mut seat_state = SeatState::new();
         let mut seat = seat_state.new_wl_seat(&display, "seat0");
@@ -125,7 +135,7 @@ impl State {
         let mode = Mode::DEFAULT;
         let output = new_output(&display);
         let state = Self {
-            protocols: Protocols::new(&display),
+            protocols: Protocols::new(&display, &mut renderer),
             display,
             events,
             shared,
@@ -141,6 +151,7 @@ impl State {
             x11: None,
             mode,
             stopped: false,
+            renderer,
             schedule: Schedule::new(mode.rate, monotonic_now()),
             generation: 0,
             painter: None,
@@ -227,24 +238,30 @@ impl State {
     }
 
     fn show(&mut self, tick: Tick) {
-        let mut painter = self.painter.take().expect("asked before");
         let drawn_at = monotonic_now();
-        let elements = self.elements(painter.renderer());
-        let drawn = painter.paint(&elements);
-        drop(elements);
-        match drawn {
+        match self.paint() {
             Ok(Some(buffer)) => self.give(buffer, tick, drawn_at),
             Ok(None) if self.shared.switches.only_damaged() => {}
             Ok(None) => {
-                if let Some(buffer) = painter.last() {
+                if let Some(buffer) = self.painter.as_ref().and_then(Painter::last) {
                     self.give(buffer, tick, drawn_at);
                 }
             }
-            // A client took its memory away. It is disconnected, and the next picture is without it.
-            Err(error) => gst::info!(CAT, "A picture could not be drawn: {error}"),
+            Err(Failure::Picture(why)) => gst::info!(CAT, "A picture could not be drawn: {why}"),
+            Err(Failure::Renderer(why)) => {
+                self.painter = None;
+                self.shared.exchange.fail(format!("Nothing can be drawn any more: {why}"));
+            }
         }
-        self.painter = Some(painter);
         self.tell_clients(monotonic_now(), Some(tick));
+    }
+
+    fn paint(&mut self) -> Result<Option<gst::Buffer>, Failure> {
+        let shows_cursor = self.shared.switches.shows_cursor() && self.cursor.used;
+        let cursor = shows_cursor.then(|| (&self.cursor, self.pointer.current_location()));
+        let scene = Scene { windows: &self.windows, output: &self.output, size: self.size(), cursor };
+        let painter = self.painter.as_mut().expect("asked before");
+        self.renderer.paint(painter, &scene)
     }
 
     fn give(&self, buffer: gst::Buffer, tick: Tick, drawn: Duration) {
@@ -274,7 +291,7 @@ impl State {
         for layer in layer_map_for_output(&output).layers() {
             layer.send_frame(&output, now, None, here);
         }
-        self.tell_cursor(&output, now);
+        tell_cursor(&self.cursor, &output, now);
     }
 }
 

@@ -8,7 +8,7 @@ use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
 use smithay::reexports::wayland_server::backend::DisconnectReason;
 use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
 use smithay::reexports::wayland_server::protocol::{
-    wl_buffer::WlBuffer, wl_shm_pool::WlShmPool, wl_surface::WlSurface,
+    wl_buffer::WlBuffer, wl_shm_pool, wl_shm_pool::WlShmPool, wl_surface::WlSurface,
 };
 use smithay::reexports::wayland_server::{self, DataInit, Dispatch, DisplayHandle, Resource};
 use smithay::wayland::buffer::BufferHandler;
@@ -33,6 +33,11 @@ impl CompositorHandler for State {
                 &data.expect("every client was let in here or is Xwayland").compositor_state
             }
         }
+    }
+
+    #[cfg(feature = "gles")]
+    fn new_surface(&mut self, surface: &WlSurface) {
+        super::dmabuf::wait_for_drawing(surface);
     }
 
     fn new_subsurface(&mut self, surface: &WlSurface, _: &WlSurface) {
@@ -143,6 +148,27 @@ impl Dispatch<WlShm, ()> for State {
     }
 }
 
+/// The library panics at a pool without a size.
+impl Dispatch<WlShmPool, ShmPoolUserData> for State {
+    fn request(
+        state: &mut Self,
+        client: &wayland_server::Client,
+        pool: &WlShmPool,
+        request: wl_shm_pool::Request,
+        data: &ShmPoolUserData,
+        display: &DisplayHandle,
+        init: &mut DataInit<'_, Self>,
+    ) {
+        if matches!(request, wl_shm_pool::Request::Resize { size } if size <= 0) {
+            pool.post_error(wl_shm::Error::InvalidFd, "a pool has a size");
+            return;
+        }
+        <ShmState as Dispatch<WlShmPool, ShmPoolUserData, Self>>::request(
+            state, client, pool, request, data, display, init,
+        );
+    }
+}
+
 impl OutputHandler for State {}
 
 impl FractionalScaleHandler for State {
@@ -158,7 +184,6 @@ impl FractionalScaleHandler for State {
 
 smithay::delegate_compositor!(State);
 smithay::reexports::wayland_server::delegate_global_dispatch!(State: [WlShm: ()] => ShmState);
-smithay::reexports::wayland_server::delegate_dispatch!(State: [WlShmPool: ShmPoolUserData] => ShmState);
 smithay::reexports::wayland_server::delegate_dispatch!(State: [WlBuffer: ShmBufferUserData] => ShmState);
 smithay::delegate_output!(State);
 smithay::delegate_viewporter!(State);

@@ -4,10 +4,10 @@
 //! those before 23.1 say it in a message that it only keeps: then it is found here.
 
 use super::drawing::Element;
+use super::renderer::Draws;
 use super::state::State;
 use smithay::backend::renderer::element::surface::render_elements_from_surface_tree;
 use smithay::backend::renderer::element::{AsRenderElements, Kind};
-use smithay::backend::renderer::pixman::PixmanRenderer;
 use smithay::backend::renderer::utils::with_renderer_surface_state;
 use smithay::desktop::utils::{
     OutputPresentationFeedback, send_frames_surface_tree, take_presentation_feedback_surface_tree,
@@ -44,7 +44,7 @@ pub fn is_shown(window: &Window) -> bool {
     window.alive() && surface_of(window).is_some_and(has_picture)
 }
 
-pub fn elements(window: &Window, renderer: &mut PixmanRenderer, at: Point<i32, Physical>) -> Vec<Element> {
+pub fn elements<R: Draws>(window: &Window, renderer: &mut R, at: Point<i32, Physical>) -> Vec<Element<R>> {
     if window.is_wayland() {
         return window.render_elements(renderer, at, Scale::from(1.0), 1.0);
     }

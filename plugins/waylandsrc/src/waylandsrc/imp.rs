@@ -1,7 +1,7 @@
 use super::caps;
 use super::clock::Offset;
 use crate::CAT;
-use crate::compositor::{Compositor, Layout, OnX11, Switches, monotonic_now};
+use crate::compositor::{Choice, Compositor, Layout, OnX11, Switches, monotonic_now};
 use crate::exchange::{Outcome, Picture};
 use crate::input;
 use crate::mode::{Mode, Rate};
@@ -29,6 +29,7 @@ const ALIGNMENT_MASK: usize = 63;
 struct Settings {
     socket_name: Option<String>,
     xwayland: bool,
+    renderer: Choice,
     switches: Arc<Switches>,
 }
 
@@ -37,7 +38,8 @@ impl Default for Settings {
         let switches = Switches::default();
         switches.show_cursor.store(DEFAULT_SHOW_CURSOR, Ordering::Relaxed);
         switches.only_damaged.store(DEFAULT_ONLY_DAMAGED, Ordering::Relaxed);
-        Self { socket_name: None, xwayland: DEFAULT_XWAYLAND, switches: Arc::new(switches) }
+        let (socket_name, renderer, switches) = (None, Choice::default(), Arc::new(switches));
+        Self { socket_name, xwayland: DEFAULT_XWAYLAND, renderer, switches }
     }
 }
 
@@ -199,6 +201,11 @@ impl ObjectImpl for WaylandSrc {
                     .default_value(DEFAULT_XWAYLAND)
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("renderer", Choice::default())
+                    .nick("Renderer")
+                    .blurb("What the picture is drawn with, and whether clients may hand over what they drew with a GPU")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecBoolean::builder("show-cursor")
                     .nick("Show cursor")
                     .blurb("Draw the pointer into the picture")
@@ -222,6 +229,7 @@ impl ObjectImpl for WaylandSrc {
         match pspec.name() {
             "socket-name" => settings.socket_name = value.get().expect("type checked upstream"),
             "xwayland" => settings.xwayland = flag(),
+            "renderer" => settings.renderer = value.get().expect("type checked upstream"),
             "show-cursor" => settings.switches.show_cursor.store(flag(), Ordering::Relaxed),
             "only-damaged" => settings.switches.only_damaged.store(flag(), Ordering::Relaxed),
             _ => unimplemented!(),
@@ -237,6 +245,7 @@ impl ObjectImpl for WaylandSrc {
         match pspec.name() {
             "socket-name" => settings.socket_name.to_value(),
             "xwayland" => settings.xwayland.to_value(),
+            "renderer" => settings.renderer.to_value(),
             "show-cursor" => settings.switches.show_cursor.load(Ordering::Relaxed).to_value(),
             "only-damaged" => settings.switches.only_damaged.load(Ordering::Relaxed).to_value(),
             _ => unimplemented!(),
@@ -301,10 +310,17 @@ impl ElementImpl for WaylandSrc {
 
 impl BaseSrcImpl for WaylandSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let (name, xwayland, switches) = {
+        let (name, xwayland, renderer, switches) = {
             let settings = self.settings();
-            (settings.socket_name.clone(), settings.xwayland, Arc::clone(&settings.switches))
+            let switches = Arc::clone(&settings.switches);
+            (settings.socket_name.clone(), settings.xwayland, settings.renderer, switches)
         };
+        if !renderer.is_built() {
+            return Err(gst::error_msg!(
+                gst::ResourceError::Settings,
+                ("The renderer gles is not in this build: gst-plugin-waylandsrc was built without its feature gles")
+            ));
+        }
         *self.state() = State { x11: (!xwayland).then_some(X11::None), ..State::default() };
         let element = self.obj().downgrade();
         let on_x11 = move |started| {
@@ -313,7 +329,7 @@ impl BaseSrcImpl for WaylandSrc {
             }
         };
         let on_x11 = xwayland.then(|| Box::new(on_x11) as OnX11);
-        let compositor = Compositor::start(name.as_deref(), switches, on_x11)?;
+        let compositor = Compositor::start(name.as_deref(), switches, renderer, on_x11)?;
         self.state().compositor = Some(Arc::new(compositor));
         Ok(())
     }

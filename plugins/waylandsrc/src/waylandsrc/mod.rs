@@ -14,6 +14,12 @@
  * at the rate of the display, and hear when each picture was shown, on the monotonic clock. Nothing is drawn but what
  * changed. While the element is paused, clients draw once a second.
  *
+ * Processors draw the picture (pixman), or a GPU does, in builds with the feature `gles`: the property `renderer` says
+ * which. `auto` takes the first GPU on which EGL finds a driver, and processors where there is none. `gles` takes Mesa's
+ * drawing by processors too, which is slower than pixman, and is an error where nothing of the kind is there. What is drawn is
+ * read back: buffers lie in system memory in any case. With a GPU clients may hand over what they drew with it as dmabufs
+ * (zwp_linux_dmabuf_v1), which is shown without a copy.
+ *
  * By default there is a buffer for every tick of the rate, which repeats the last picture without a copy when nothing
  * changed, so that encoders and sinks find the rate that the caps promise. With `only-damaged` there is one only when
  * something changed, for a pipeline that repeats pictures itself, like one with `framepacer`. Timestamps are those of

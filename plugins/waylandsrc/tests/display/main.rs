@@ -1,5 +1,6 @@
 //! `waylandsrc` as GStreamer and real clients see it.
 #![cfg(target_os = "linux")]
+#![cfg_attr(feature = "gles", expect(clippy::duplicate_mod, reason = "the same tests for each renderer"))]
 
 mod client;
 mod harness;
@@ -7,6 +8,8 @@ mod shm;
 
 mod conformance;
 mod content;
+#[cfg(feature = "gles")]
+mod gles;
 mod lifetime;
 mod misbehaviour;
 mod navigation;

@@ -142,6 +142,20 @@ fn memory_that_is_taken_away_costs_its_owner_the_connection() {
 }
 
 #[test]
+fn memory_that_shrinks_to_nothing_costs_its_owner_the_connection() {
+    let neighbour = Neighbour::start();
+    for size in [0, -1, i32::MIN] {
+        let mut client = Client::connect(neighbour.show.connect());
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4096).unwrap();
+        let pool = client.shm.create_pool(file.as_fd(), 4096, &client.queue(), ());
+        pool.resize(size);
+        eventually("the end of the connection", || client.events.roundtrip(&mut client.heard).err());
+    }
+    neighbour.lives();
+}
+
+#[test]
 fn huge_windows_are_shown_as_far_as_there_is_room() {
     let neighbour = Neighbour::start();
     let mut client = Client::connect(neighbour.show.connect());
