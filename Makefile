@@ -18,6 +18,7 @@ test: ## install what the tests need, run every test
 	scripts/install-dependencies --tests
 	$(CARGO) build --release --workspace --locked
 	$(CARGO) test --release --workspace --locked --no-fail-fast
+	$(CARGO) test --release --workspace --locked --features gst-plugin-waylandsrc/gles --test display -- gles::
 
 soak: build ## play recordings of 100 Mbit/s for a minute, bad networks, and half an hour of random faults of network and desktop (MOONPIPE_SEED repeats one)
 	scripts/install-dependencies --tests
