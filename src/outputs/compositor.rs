@@ -5,7 +5,9 @@ use super::{Created, VirtualOutputs};
 use crate::pipeline::description::{CaptureDescription, Mode};
 use crate::pipeline::output::VirtualOutput;
 use futures_util::future::BoxFuture;
+use std::ffi::OsString;
 use std::future::ready;
+use std::path::PathBuf;
 
 pub(super) struct Compositor(CaptureDescription);
 
@@ -21,12 +23,23 @@ impl VirtualOutputs for Compositor {
     }
 
     fn obstacle(&self) -> Option<String> {
-        self.0.common.obstacle.clone()
+        self.0.common.obstacle.clone().or_else(|| no_sockets(std::env::var_os("XDG_RUNTIME_DIR")))
     }
 
     fn create(&self, _: Mode) -> BoxFuture<'_, anyhow::Result<Created>> {
         Box::pin(ready(Ok(created(self.0.clone()))))
     }
+}
+
+/// Why programs cannot reach displays whose sockets lie in this folder.
+fn no_sockets(folder: Option<OsString>) -> Option<String> {
+    let Some(folder) = folder.map(PathBuf::from).filter(|folder| folder.is_absolute()) else {
+        return Some(
+            "XDG_RUNTIME_DIR is not set to an absolute path; it says where the sockets of displays lie"
+                .into(),
+        );
+    };
+    (!folder.is_dir()).then(|| format!("there is no folder {} (XDG_RUNTIME_DIR)", folder.display()))
 }
 
 /// The display is there once its capture runs, and says its names then.
@@ -46,5 +59,22 @@ impl VirtualOutput for WithItsCapture {
 
     fn release(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(ready(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_need_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(no_sockets(Some(folder.path().into())), None);
+        for (wrong, reason) in
+            [(None, "not set"), (Some("run"), "absolute"), (Some("/nowhere/run"), "/nowhere/run")]
+        {
+            let said = no_sockets(wrong.map(OsString::from)).unwrap();
+            assert!(said.contains("XDG_RUNTIME_DIR") && said.contains(reason), "{said}");
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What an encoder says it can take: asked before anything is built for a client.
 
+use super::choose::Choice;
 use super::description::{BitrateUnit, EncodeDescription, Mode};
 use super::{check, launch, property};
+use crate::protocol::params::Fps;
 use gst::prelude::*;
 
 /// Nothing if the encoder of `description` takes pictures of `mode`, otherwise why not.
@@ -14,6 +16,22 @@ pub fn refusal(description: &EncodeDescription, mode: Mode) -> Option<String> {
         .filter(|template| template.direction() == gst::PadDirection::Sink)
         .any(|template| takes(&template.caps(), width, height));
     (!fits).then(|| format!("{} does not encode pictures of {width}x{height}", factory.name()))
+}
+
+/// Why no encoder in use takes this width, height and frames per second, as a client asks for them.
+pub fn launch_refusal(choice: &Choice, (width, height, fps): (u32, u32, u32)) -> Option<String> {
+    if !(1..=240).contains(&fps) {
+        return Some(format!("{fps} frames per second: this host sends 1 to 240."));
+    }
+    if width % 2 != 0 || height % 2 != 0 {
+        return Some(format!("{width}x{height}: width and height must be even."));
+    }
+    let mode = Mode { width, height, fps: Fps { num: fps, den: 1 } };
+    let mut reasons = Vec::new();
+    for encode in choice.codecs().into_iter().filter_map(|codec| choice.encoder(codec)) {
+        reasons.push(refusal(encode, mode)?);
+    }
+    Some(reasons.join(", "))
 }
 
 /// `kbps`, or what is nearest to it of what the encoder of `description` takes: a launch text with more would leave it
@@ -67,6 +85,31 @@ mod tests {
         assert!(takes(&range, 8192, 1080));
         assert!(!takes(&range, 8192, 1000));
         assert!(!takes(&range, 4098, 720));
+    }
+
+    #[test]
+    fn even_sizes_up_to_what_an_encoder_takes_can_be_launched() {
+        gst::init().unwrap();
+        let openh264 = EncodeDescription::read(
+            "example",
+            "example.toml",
+            "codec = \"h264\"\nbitrate = { property = \"bitrate\", unit = \"bit/s\", live = true }\nlaunch = \"openh264enc name=encoder bitrate={kbps}\"\n",
+        );
+        let Ok(openh264) = openh264 else { panic!("it is sound") };
+        let mut choice = Choice::default();
+        choice.encoders.insert(openh264.codec, vec![openh264]);
+        for mode in [(1280, 720, 60), (1366, 768, 30), (3840, 2160, 240), (1280, 720, 1)] {
+            assert_eq!(launch_refusal(&choice, mode), None, "{mode:?}");
+        }
+        for (mode, reason) in [
+            ((1367, 768, 30), "even"),
+            ((1366, 767, 30), "even"),
+            ((1280, 720, 0), "1 to 240"),
+            ((1280, 720, 241), "1 to 240"),
+        ] {
+            let said = launch_refusal(&choice, mode).unwrap();
+            assert!(said.contains(reason), "{said}");
+        }
     }
 
     #[test]

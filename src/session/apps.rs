@@ -189,7 +189,7 @@ impl Shared {
                 shared.app_ended(&client, &app, &how);
                 shared.release_display(&client, &format!("{}: {how}", app.title));
                 // What it started and left behind.
-                running.end().await;
+                let _ = shared.keep.endings.spawn(client, async move { running.end().await }).await;
             }
         });
         Ok(())

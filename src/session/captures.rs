@@ -130,8 +130,8 @@ impl Captures {
         self.now().description.opens_display()
     }
 
-    /// Why there is no such display.
-    pub fn isolated_obstacle(&self) -> Option<String> {
+    /// Why no output can be made.
+    pub(super) fn output_obstacle(&self) -> Option<String> {
         self.outputs.obstacle()
     }
 

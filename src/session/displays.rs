@@ -2,8 +2,8 @@
 //!
 //! A display belongs to one client. It is active while a session of the client shows it. When the client leaves without
 //! quitting it lingers, app and all, for the same client to come back to. One that is replaced by a newer session of its
-//! client lingers too, until that one has settled what it plays. A client has one display, unless an older session of its
-//! does not let go of another. What becomes of a client that launches what another one has on a display says the
+//! client lingers too, until that one has settled what it plays; from a session that does not let go in time the newer one
+//! takes it by force. A client has one display. What becomes of a client that launches what another one has on a display says the
 //! configuration ([`Others`]).
 
 use crate::config::{DisplaySettings, Linger, Others};
@@ -22,6 +22,16 @@ pub(super) enum Leaving {
     Replaced,
     /// For good.
     Ended,
+}
+
+/// What becomes of the display of a session that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Kept,
+    /// It is for the session to end.
+    Removed,
+    /// A newer session of the client has taken it by force.
+    Taken,
 }
 
 /// What a session finds of its client's.
@@ -78,9 +88,17 @@ impl<W: Clone> Displays<W> {
         None
     }
 
-    /// `session` is to show `app`: on the display that its client left, if there is one.
+    /// `session` is to show `app`: on the display that its client left, or that an older session of the client, which was
+    /// told to end, still holds.
     pub fn handle_return(&mut self, client: Fingerprint, session: SessionId, app: u32) -> Found<W> {
-        let Some(display) = self.take_lingering(&client) else { return Found::Nothing };
+        let is_older = |state: &State| match state {
+            State::Active { session: its } => *its < session,
+            State::Lingering { .. } => true,
+        };
+        let is_there = self.by_client.get(&client).is_some_and(|display| is_older(&display.state));
+        let Some(display) = is_there.then(|| self.by_client.remove(&client)).flatten() else {
+            return Found::Nothing;
+        };
         if display.app != app {
             return Found::Other(display.held);
         }
@@ -89,8 +107,14 @@ impl<W: Clone> Displays<W> {
         Found::Kept(held)
     }
 
-    /// `session` shows `app` on a new display. One that an older session does not let go of is that one's to remove; one
-    /// that it left just now is removed here.
+    /// What is held of the display that `session` shows from now on.
+    pub fn handle_shown(&mut self, client: &Fingerprint, session: SessionId, held: W) {
+        if let Some(display) = self.active_of(client, session) {
+            display.held = held;
+        }
+    }
+
+    /// `session` shows `app` on a new display. What the client left meanwhile is removed.
     pub fn handle_opened(&mut self, client: Fingerprint, session: SessionId, app: u32, held: W) -> Option<W> {
         let left = self.handle_released(&client);
         let state = State::Active { session };
@@ -153,8 +177,7 @@ impl<W: Clone> Displays<W> {
         }
     }
 
-    /// `session` is over, or goes no further: its display is kept as what `wait` holds then, or removed. True
-    /// if it is kept.
+    /// `session` is over, or goes no further: its display is kept as what `wait` holds then, or removed.
     pub fn handle_left(
         &mut self,
         now: Instant,
@@ -162,9 +185,13 @@ impl<W: Clone> Displays<W> {
         session: SessionId,
         leaving: Leaving,
         wait: impl FnOnce() -> W,
-    ) -> bool {
+    ) -> Left {
         let (linger, closing) = (self.settings.linger, self.closing);
-        let Some(display) = self.active_of(client, session) else { return false };
+        let is_newer = |state: &State| matches!(state, State::Active { session: its } if *its > session);
+        if self.by_client.get(client).is_some_and(|display| is_newer(&display.state)) {
+            return Left::Taken;
+        }
+        let Some(display) = self.active_of(client, session) else { return Left::Removed };
         let linger = match leaving {
             Leaving::Ended => Linger::Immediately,
             Leaving::Replaced if !display.played => Linger::For(SETTLING),
@@ -177,11 +204,11 @@ impl<W: Clone> Displays<W> {
             Linger::UntilReleased if !closing => None,
             _ => {
                 self.by_client.remove(client);
-                return false;
+                return Left::Removed;
             }
         };
         (display.state, display.held) = (State::Lingering { until }, wait());
-        true
+        Left::Kept
     }
 
     /// `session` lost its display, if it had one: that is removed.

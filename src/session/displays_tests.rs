@@ -24,12 +24,12 @@ fn open(displays: &mut Sessions, client: Fingerprint, session: u64, app: u32) {
     displays.handle_opened(client, SessionId(session), app, SessionId(session));
 }
 
-/// It comes to that when the older session hangs while the newer one looks for its display, and not much longer.
+/// It comes to that when the older session was about to have its display while the newer one looked for it.
 #[test]
 fn what_an_older_session_left_too_late_is_removed_when_another_was_opened() {
     let mut displays = Displays::new(settings(Linger::For(KEPT)));
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
     open(&mut displays, ADA, 1, 7);
-    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing, "the older one has it");
     assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Replaced));
     let removed = displays.handle_opened(ADA, SessionId(2), 7, SessionId(2));
     assert_eq!((removed, displays.lingers(&ADA)), (Some(SessionId(1)), false));
@@ -55,8 +55,8 @@ fn leave(
     session: u64,
     leaving: Leaving,
 ) -> bool {
-    let is_kept = displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
-    assert!(!is_kept || displays.lingers(client));
+    let left = displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
+    assert!(left != Left::Kept || displays.lingers(client));
     displays.lingers(client)
 }
 
@@ -182,15 +182,25 @@ fn nobody_waits_for_long_for_what_nobody_saw() {
     assert!(!leave(&mut displays, begin, &ADA, 2, Leaving::Away), "nobody played on it still");
 }
 
-/// It does not let go of it, and must not take the new one along.
 #[test]
-fn an_older_session_that_hangs_has_no_say_in_the_display_of_a_newer_one() {
-    let (mut displays, begin) = (played(Linger::For(KEPT)), Instant::now());
-    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
-    open(&mut displays, ADA, 2, 7);
-    displays.handle_played(&ADA, SessionId(2));
-    assert!(!leave(&mut displays, begin, &ADA, 1, Leaving::Away));
-    assert!(leave(&mut displays, begin, &ADA, 2, Leaving::Away));
+fn an_older_session_that_hangs_has_no_say_in_the_display_that_a_newer_one_took() {
+    for app in [7, 8] {
+        let (mut displays, begin) = (played(Linger::For(KEPT)), Instant::now());
+        let found = displays.handle_return(ADA, SessionId(2), app);
+        if app == 7 {
+            assert_eq!(found, Found::Kept(SessionId(1)));
+            displays.handle_shown(&ADA, SessionId(2), SessionId(2));
+        } else {
+            assert_eq!(found, Found::Other(SessionId(1)), "that is removed with its app");
+            open(&mut displays, ADA, 2, app);
+        }
+        assert_eq!(displays.handle_return(ADA, SessionId(1), app), Found::Nothing, "nothing is given back");
+        let left = displays.handle_left(begin, &ADA, SessionId(1), Leaving::Ended, || SessionId(1));
+        assert_eq!((left, displays.handle_lost(&ADA, SessionId(1))), (Left::Taken, None));
+        assert_eq!(displays.shown(&ADA), Some(SessionId(2)));
+        displays.handle_played(&ADA, SessionId(2));
+        assert!(leave(&mut displays, begin, &ADA, 2, Leaving::Away));
+    }
 }
 
 #[test]
@@ -309,7 +319,8 @@ proptest! {
             match operation {
                 Operation::Comes { client, app } => {
                     sessions += 1;
-                    let left = record.get(&client).filter(|past| !past.is_shown).cloned();
+                    // Left, or held by a session that does not let go.
+                    let left = record.get(&client).cloned();
                     let meant = match &left {
                         Some(past) if past.app == app => Found::Kept(SessionId(past.session)),
                         Some(past) => Found::Other(SessionId(past.session)),
@@ -318,7 +329,9 @@ proptest! {
                     let found = displays.handle_return(id(client), SessionId(sessions), app);
                     let is_kept = matches!(found, Found::Kept(_));
                     prop_assert_eq!(found, meant);
-                    if !is_kept {
+                    if is_kept {
+                        displays.handle_shown(&id(client), SessionId(sessions), SessionId(sessions));
+                    } else {
                         open(&mut displays, id(client), sessions, app);
                     }
                     let was_played = is_kept && left.is_some_and(|past| past.was_played);

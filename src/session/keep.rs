@@ -1,7 +1,8 @@
 //! Holds the displays of all clients, as [`super::displays`] decides, and ends those that are removed.
 
-use super::displays::{Displays, Found, Leaving};
+use super::displays::{Displays, Found, Leaving, Left};
 use super::end::End;
+use super::endings::Endings;
 use super::view::{Held, View};
 use super::{Shared, apps, short};
 use crate::config::DisplaySettings;
@@ -13,7 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at};
-use tokio_util::task::TaskTracker;
 
 /// So often it is looked whose time is up.
 const TICK: Duration = Duration::from_millis(250);
@@ -21,8 +21,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// The displays of this host.
 pub(super) struct Keep {
     displays: Mutex<Displays<Held>>,
-    /// Displays and apps that are being ended.
-    pub(super) ending: TaskTracker,
+    /// Displays and apps.
+    pub(super) endings: Endings,
 }
 
 /// Whom a display is for, and what shows itself there.
@@ -57,7 +57,7 @@ pub(super) async fn ended(display: JoinHandle<()>) {
 
 impl Keep {
     pub fn new(settings: DisplaySettings) -> Keep {
-        Keep { displays: Mutex::new(Displays::new(settings)), ending: TaskTracker::new() }
+        Keep { displays: Mutex::new(Displays::new(settings)), endings: Endings::default() }
     }
 
     pub fn displays(&self) -> MutexGuard<'_, Displays<Held>> {
@@ -87,12 +87,14 @@ impl Shared {
             }
             let removed = self.removed(&client, held);
             // It goes on ending when nobody waits any more.
-            ended(self.end(removed)).await;
+            ended(self.end(&client, removed)).await;
             return None;
         }
         self.equipment.apps.hand_over(&client, session);
         tracing::info!(%session, client = %short(&client), "its display is still there");
-        Some(self.equipment.captures.return_to(held, mode))
+        let view = self.equipment.captures.return_to(held, mode);
+        self.keep.displays().handle_shown(&client, session, view.held(session, mode));
+        Some(view)
     }
 
     /// A session shows what it shows on a new display.
@@ -107,7 +109,7 @@ impl Shared {
             return;
         }
         tracing::info!(%session, client = %short(&client), "what its client had on another display ends");
-        self.keep.ending.spawn(async move {
+        self.keep.endings.spawn(client, async move {
             apps::end(running).await;
             if let Some(held) = left {
                 held.source.close().await;
@@ -128,15 +130,19 @@ impl Shared {
         how: impl FnOnce() -> Leaving,
     ) -> Option<View> {
         let Purpose { session, client, mode, .. } = purpose;
-        let is_kept = {
+        let left = {
             let mut displays = self.keep.displays();
             displays.handle_left(Instant::now(), &client, session, how(), || view.held(session, mode))
         };
-        if !is_kept {
-            return Some(view);
+        match left {
+            Left::Removed => return Some(view),
+            // Dropped, and not closed: the newer session looks at it.
+            Left::Taken => tracing::info!(%session, "its display was taken by the client's next session"),
+            Left::Kept => {
+                tracing::info!(%session, "its display waits for the client");
+                self.watch_later(client);
+            }
         }
-        tracing::info!(%session, "its display waits for the client");
-        self.watch_later(client);
         None
     }
 
@@ -161,7 +167,7 @@ impl Shared {
             self.removed(client, Held { session, ..held })
         };
         self.write_off(client, "its session failed");
-        drop(self.end(removed));
+        drop(self.end(client, removed));
     }
 
     /// Until the client's display does not linger any more.
@@ -188,7 +194,7 @@ impl Shared {
         while let Some((client, held)) = displays.poll(Instant::now()) {
             let removed = self.removed(&client, held);
             self.write_off(&client, "its client did not come back");
-            drop(self.end(removed));
+            drop(self.end(&client, removed));
         }
     }
 
@@ -200,7 +206,7 @@ impl Shared {
             self.removed(client, held)
         };
         self.write_off(client, why);
-        Some(self.end(removed))
+        Some(self.end(client, removed))
     }
 
     /// The client launches `app`: what waits for it with another one is removed.
@@ -211,7 +217,7 @@ impl Shared {
             self.removed(client, held)
         };
         self.write_off(client, "its client launched another app");
-        Some(self.end(removed))
+        Some(self.end(client, removed))
     }
 
     /// In one step with the decision: what a session of the client starts from now on is another app.
@@ -232,8 +238,8 @@ impl Shared {
     }
 
     /// First the app, then what it is on.
-    fn end(&self, Removed { app, held }: Removed) -> JoinHandle<()> {
-        self.keep.ending.spawn(async move {
+    fn end(&self, client: &Fingerprint, Removed { app, held }: Removed) -> JoinHandle<()> {
+        self.keep.endings.spawn(*client, async move {
             apps::end(app).await;
             held.source.close().await;
         })
@@ -244,9 +250,8 @@ impl Shared {
         let left = self.keep.displays().handle_closing();
         for (client, held) in left {
             let removed = self.removed(&client, held);
-            drop(self.end(removed));
+            drop(self.end(&client, removed));
         }
-        self.keep.ending.close();
-        self.keep.ending.wait().await;
+        self.keep.endings.close().await;
     }
 }

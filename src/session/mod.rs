@@ -8,6 +8,7 @@ mod captures;
 mod crowd;
 mod displays;
 mod end;
+mod endings;
 mod journal;
 mod keep;
 mod keyframes;
@@ -27,9 +28,9 @@ use crate::config::{DisplaySettings, Others, PlayerSettings, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
-use crate::pipeline::description::{AudioDescription, Mode, SendDescription};
+use crate::pipeline::description::{AudioDescription, SendDescription};
 use crate::pipeline::limits;
-use crate::protocol::params::{Fps, SessionKey, StreamParams};
+use crate::protocol::params::{SessionKey, StreamParams};
 use crate::protocol::ports::Ports;
 use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
 use crate::servers::admin::{Overview, Sources, Switched};
@@ -92,6 +93,10 @@ struct Handle {
     gone: CancellationToken,
 }
 
+/// Over plain RTSP nothing but the address tells two clients apart that are on their way.
+const OTHER_PLAIN_LAUNCH: &str =
+    "Another client at this address is about to play, and neither encrypts RTSP: try again once it plays.";
+
 /// Longest that anything waits for a session to be gone.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -127,8 +132,13 @@ impl Sessions {
     /// client had before is gone.
     async fn start(&self, mut request: LaunchRequest, app: u32) -> Result<Launched, Refusal> {
         request.app = app;
-        if let Some(reason) = self.mode_refusal(request.mode) {
+        // Said here because a client shows the answer to its launch.
+        let choice = &self.shared.equipment.choice;
+        if let Some(reason) = request.mode.and_then(|mode| limits::launch_refusal(choice, mode)) {
             return Err(Refusal::new(400, reason));
+        }
+        if let Some(refusal) = self.shared.refuse_without_output(app).await {
+            return Err(refusal);
         }
         if let Some(refusal) = self.shared.refuse_other(&request.client, app).await {
             return Err(refusal);
@@ -165,6 +175,9 @@ impl Sessions {
             if let Some(reason) = self.room().refusal(others, pixels_per_second) {
                 return Err(Refusal::new(503, reason));
             }
+            if !request.rtsp_encrypted && table.plain_of_another(request.peer.ip(), &client) {
+                return Err(Refusal::new(503, OTHER_PLAIN_LAUNCH));
+            }
             let before: Vec<_> = table.of_client(&client).map(|entry| entry.handle.clone()).collect();
             table.set_app(client, app);
             (table.insert(entry), before)
@@ -198,6 +211,8 @@ impl Sessions {
         if is_wanted() {
             self.shared.equipment.apps.end_other(&client, app).await;
         }
+        // Of two runs of one app the second begins after the end of the first.
+        self.shared.keep.endings.settled(&client).await;
         self.shared.take_over((id, client), app).await;
         if !is_wanted() {
             return Err(Refusal::new(503, "This client launched again meanwhile, or quit."));
@@ -209,24 +224,6 @@ impl Sessions {
         let Equipment { choice, players, .. } = &self.shared.equipment;
         let measured = if players.may_overload { None } else { choice.pixels_per_second() };
         Room { players: players.most, pixels_per_second: measured }
-    }
-
-    /// Why no encoder of this host can serve `mode`, said here because a client shows the answer to its launch.
-    fn mode_refusal(&self, mode: Option<(u32, u32, u32)>) -> Option<String> {
-        let (width, height, fps) = mode?;
-        if !(1..=240).contains(&fps) {
-            return Some(format!("{fps} frames per second: this host sends 1 to 240."));
-        }
-        if width % 2 != 0 || height % 2 != 0 {
-            return Some(format!("{width}x{height}: width and height must be even."));
-        }
-        let mode = Mode { width, height, fps: Fps { num: fps, den: 1 } };
-        let choice = &self.shared.equipment.choice;
-        let mut reasons: Vec<_> = Vec::new();
-        for encode in choice.codecs().into_iter().filter_map(|codec| choice.encoder(codec)) {
-            reasons.push(limits::refusal(encode, mode)?);
-        }
-        Some(reasons.join(", "))
     }
 
     async fn command(
@@ -301,12 +298,8 @@ impl PlayerSessions for Sessions {
     fn launch(&self, request: LaunchRequest) -> BoxFuture<'_, Result<Launched, Refusal>> {
         Box::pin(async move {
             let app = request.app;
-            let Equipment { apps, captures, .. } = &self.shared.equipment;
-            let Some(found) = apps.find(app).await else {
+            if self.shared.equipment.apps.find(app).await.is_none() {
                 return Err(Refusal::new(404, "The host has no such app"));
-            };
-            if let Some(why) = captures.isolated_obstacle().filter(|_| found.isolated) {
-                return Err(Refusal::new(503, format!("{} has no display: {why}", found.title)));
             }
             self.start(request, app).await
         })
@@ -337,7 +330,7 @@ impl PlayerSessions for Sessions {
             // It goes on ending when that takes longer.
             let display = shared.release_display(&client, "its client quit");
             let app = shared.equipment.apps.take(&client);
-            let ending = tokio::spawn(async move {
+            let ending = shared.keep.endings.spawn(client, async move {
                 apps::end(app).await;
                 if let Some(display) = display {
                     keep::ended(display).await;

@@ -38,7 +38,7 @@ impl Shared {
             return;
         };
         // It goes on ending when nobody waits any more.
-        let _ = self.keep.ending.spawn(apps::end(displaced)).await;
+        let _ = self.keep.endings.spawn(heir.1, apps::end(displaced)).await;
         self.journal.quit(&owner, End::TakenOver.to_string());
         tracing::info!(session = %heir.0, "takes over the display of {}", self.name_of(&owner));
         self.watch_later(heir.1);

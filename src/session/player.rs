@@ -8,7 +8,7 @@ use super::play::Play;
 use super::table::Secrets;
 use super::view::View;
 use super::watchers::ONLY_WATCHES;
-use super::{Equipment, Shared, apps, budget, short};
+use super::{Equipment, Shared, apps, budget, crowd, short};
 use crate::desktop::sink::Sink;
 use crate::memory;
 use crate::pipeline::StreamEvent;
@@ -271,6 +271,8 @@ impl Player {
             return Ok(view);
         }
         let Equipment { captures, audio_description, .. } = &self.shared.equipment;
+        // What the client had until now is gone before there is something new.
+        self.shared.keep.endings.settled(&self.launch.client).await;
         let is_isolated = self.is_isolated().await;
         if (is_isolated || captures.open_displays()) && !self.shared.may_launch(&self.launch.client) {
             bail!(ONLY_WATCHES);
@@ -368,6 +370,8 @@ impl Player {
             audio_report,
         )?;
         let mode = mode_of(params);
+        let asked = crowd::pixels_per_second(Some((mode.width, mode.height, mode.fps.rounded() as u32)));
+        self.shared.table().set_pixels(self.id, asked);
         let mut view = self.open_view(mode).await?;
         self.page.write(|status| view.name().clone_into(&mut status.source));
         view.attach(video.source());

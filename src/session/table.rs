@@ -125,6 +125,12 @@ impl<H> Table<H> {
         self.sessions.iter().rev().find(|(_, entry)| waits(entry)).map(|(id, _)| *id)
     }
 
+    /// A client other than this one was launched from `peer` without sealed RTSP and does not play yet.
+    pub fn plain_of_another(&self, peer: IpAddr, client: &Fingerprint) -> bool {
+        let waits = |entry: &Entry<H>| !entry.sealed && !entry.played && entry.peer == peer;
+        self.sessions.values().any(|entry| waits(entry) && entry.client != *client)
+    }
+
     pub fn running_app(&self, client: &Fingerprint) -> u32 {
         self.apps.get(client).map_or(0, |app| app.id)
     }
@@ -155,6 +161,13 @@ impl<H> Table<H> {
     pub fn mark_seen(&mut self, client: &Fingerprint) {
         if let Some(app) = self.apps.get_mut(client) {
             app.seen = true;
+        }
+    }
+
+    /// What it settled on takes the place of what its launch named.
+    pub fn set_pixels(&mut self, id: SessionId, pixels_per_second: u64) {
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.pixels_per_second = pixels_per_second;
         }
     }
 
@@ -223,6 +236,18 @@ mod tests {
         table.mark_played(second);
         assert_ne!(table.plain([10, 0, 0, 1].into()), Some(second));
         assert_eq!(table.plain([10, 0, 0, 3].into()), None);
+    }
+
+    #[test]
+    fn of_two_plain_clients_at_one_address_one_is_on_its_way_at_a_time() {
+        let mut table = Table::default();
+        let ada = table.insert(entry(ADA, false, [10, 0, 0, 1]));
+        table.insert(entry(BOB, true, [10, 0, 0, 2]));
+        let waits = |table: &Table<()>, client| table.plain_of_another([10, 0, 0, 1].into(), client);
+        assert!(waits(&table, &BOB) && !waits(&table, &ADA), "who launches again is the same");
+        assert!(!table.plain_of_another([10, 0, 0, 2].into(), &ADA), "sealed ones are told apart");
+        table.mark_played(ada);
+        assert!(!waits(&table, &BOB));
     }
 
     #[test]
