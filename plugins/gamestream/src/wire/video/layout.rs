@@ -127,6 +127,18 @@ fn blocks(packets: usize, count: usize, redundancy: Redundancy) -> [Block; MAX_B
 
 /// A block of `data` packets. The percentage that its packets carry is what counts: parity follows from it.
 pub(super) fn block(data: usize, redundancy: Redundancy) -> Block {
+    let block = sufficient(data, redundancy);
+    if block.parity != data || data == 1 {
+        return block;
+    }
+    // With as much parity as data, clients with a decoder (nanors) from before May 2026 write beyond their own memory when all
+    // data packets of the block are lost. One packet more or less, and none does.
+    let other = |percentage| Block { data, parity: parity_shards(data, percentage), percentage };
+    let more = other(101);
+    if more.packets() <= MAX_SHARDS { more } else { other(99) }
+}
+
+fn sufficient(data: usize, redundancy: Redundancy) -> Block {
     let Redundancy { percentage, min } = redundancy;
     let plain = Block { data, parity: parity_shards(data, percentage), percentage };
     if percentage == 0 || plain.parity >= min {
@@ -156,6 +168,21 @@ mod tests {
         (block.data * usize::from(block.percentage)).div_ceil(100)
     }
 
+    /// Whether some loss of this block makes nanors as of 2022 write beyond its memory: it scales the last row of a matrix
+    /// for the lost data packets by as many bytes as a whole row has, and has room for data times parity of them.
+    fn overruns_old_decoders(block: &Block) -> bool {
+        let most_lost = block.data.min(block.parity);
+        (1..=most_lost).any(|lost| lost * lost + lost - 2 >= block.data * block.parity)
+    }
+
+    #[test]
+    fn as_much_parity_as_data_overruns_old_decoders() {
+        let block = |data, parity| Block { data, parity, percentage: 0 };
+        assert!((2..=127).all(|data| overruns_old_decoders(&block(data, data))));
+        let others = (1..=127).flat_map(|data| (1..=127).map(move |parity| block(data, parity)));
+        assert!(others.filter(|b| b.data != b.parity || b.data == 1).all(|b| !overruns_old_decoders(&b)));
+    }
+
     /// That clients accept the layout of this many packets, and that it holds as much parity as can be.
     fn check(packets: usize, percentage: u8, min: usize) {
         let layout = plan(packets, percentage, min);
@@ -168,10 +195,14 @@ mod tests {
             assert!(block.data > 0 && block.data <= 1023, "{said}");
             assert_eq!(block.parity, parity_of_client(block), "{said}");
             assert!(block.parity == 0 || block.data + block.parity <= 255, "{said}");
+            assert!(!overruns_old_decoders(block), "{said}");
         }
         // How many packets four blocks of this percentage take.
         let largest = (1..=255).rev().find(|k| k + parity_shards(*k, percentage) <= 255).unwrap();
-        let share = |block: &Block| block.parity >= parity_shards(block.data, percentage);
+        // One less where as much parity as data must not be, and more has no room.
+        let share = |block: &Block| {
+            block.parity + usize::from(block.percentage == 99) >= parity_shards(block.data, percentage)
+        };
         assert_eq!(blocks.iter().all(share), percentage == 0 || packets <= 4 * largest, "{said}");
         assert!(
             blocks.iter().all(|block| block.parity > 0 || percentage == 0 || packets > 4 * largest),
@@ -217,7 +248,8 @@ mod tests {
             let block = plan(data, 20, 0).blocks()[0];
             assert_eq!((block.parity, block.percentage), ((data * 20).div_ceil(100), 20));
             let block = plan(data, 20, 2).blocks()[0];
-            assert_eq!(block.parity, ((data * 20).div_ceil(100)).max(2));
+            let parity = if data == 2 { 3 } else { (data * 20).div_ceil(100).max(2) };
+            assert_eq!(block.parity, parity, "as much parity as data is none");
         }
     }
 
