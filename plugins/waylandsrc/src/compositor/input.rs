@@ -1,7 +1,7 @@
 //! Delivers what a player does to the clients.
 
 use super::monotonic_now;
-use super::placement::clamp;
+use super::placement::{clamp, reach};
 use super::state::State;
 use crate::CAT;
 use crate::input::{CLICK, Input};
@@ -11,6 +11,7 @@ use smithay::input::pointer::{AxisFrame, ButtonEvent, MotionEvent, RelativeMotio
 use smithay::input::touch::{DownEvent, MotionEvent as TouchMotionEvent, UpEvent};
 use smithay::reexports::wayland_server::protocol::wl_surface::WlSurface;
 use smithay::utils::{Logical, Point, SERIAL_COUNTER};
+use smithay::wayland::compositor::RegionAttributes;
 use smithay::wayland::pointer_constraints::{PointerConstraint, with_pointer_constraint};
 
 /// XKB counts keys from 8 on.
@@ -84,13 +85,14 @@ impl State {
     }
 
     fn move_to(&mut self, to: Point<f64, Logical>, time: u32) {
-        let location = clamp(to, self.size());
-        let under = self.surface_at(location);
-        if self.hold() == Hold::Confined
-            && under.as_ref().map(|(surface, _)| surface) != self.pointed_at().as_ref()
-        {
-            return;
+        let mut location = clamp(to, self.size());
+        if self.hold() == Hold::Confined {
+            let held = self.pointed_at();
+            let region = held.as_ref().and_then(|surface| self.region_of(surface));
+            let may_be = |at| self.is_within(at, held.as_ref(), region.as_ref());
+            location = reach(self.pointer.current_location(), location, may_be);
         }
+        let under = self.surface_at(location);
         let (pointer, serial) = (self.pointer.clone(), SERIAL_COUNTER.next_serial());
         self.cursor.used = true;
         pointer.motion(self, under, &MotionEvent { location, serial, time });
@@ -126,9 +128,30 @@ impl State {
         })
     }
 
-    /// Lets the client hold the pointer that asked for it and has it.
+    /// Where on its surface a client wishes to hold the pointer, if not everywhere.
+    fn region_of(&self, surface: &WlSurface) -> Option<RegionAttributes> {
+        with_pointer_constraint(surface, &self.pointer, |constraint| constraint?.region().cloned())
+    }
+
+    fn is_within(
+        &self,
+        at: Point<f64, Logical>,
+        surface: Option<&WlSurface>,
+        region: Option<&RegionAttributes>,
+    ) -> bool {
+        self.surface_at(at).is_some_and(|(under, origin)| {
+            Some(&under) == surface
+                && region.is_none_or(|region| region.contains((at - origin).to_i32_floor::<i32>()))
+        })
+    }
+
+    /// Lets the client hold the pointer that asked for it and has it where it asked.
     pub fn constrain(&self) {
         let Some(surface) = self.pointed_at() else { return };
+        let region = self.region_of(&surface);
+        if !self.is_within(self.pointer.current_location(), Some(&surface), region.as_ref()) {
+            return;
+        }
         with_pointer_constraint(&surface, &self.pointer, |constraint| {
             if let Some(constraint) = constraint.filter(|constraint| !constraint.is_active()) {
                 constraint.activate();

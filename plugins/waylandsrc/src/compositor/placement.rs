@@ -36,6 +36,38 @@ pub fn clamp(point: Point<f64, Logical>, output: Size<i32, Logical>) -> Point<f6
     Point::from((within(point.x, output.w), within(point.y, output.h)))
 }
 
+/// As near to a place as one comes without leaving where one may be, along edges too. Who is outside already goes freely.
+pub fn reach(
+    from: Point<f64, Logical>,
+    to: Point<f64, Logical>,
+    may_be: impl Fn(Point<f64, Logical>) -> bool,
+) -> Point<f64, Logical> {
+    if may_be(to) || !may_be(from) {
+        return to;
+    }
+    let aside = go(from, Point::from((to.x, from.y)), &may_be);
+    go(aside, Point::from((aside.x, to.y)), &may_be)
+}
+
+/// Straight up to the edge.
+fn go(
+    from: Point<f64, Logical>,
+    to: Point<f64, Logical>,
+    may_be: impl Fn(Point<f64, Logical>) -> bool,
+) -> Point<f64, Logical> {
+    /// Less than a 256th of a pixel, for any display: what clients are told has no more digits.
+    const HALVINGS: u32 = 22;
+    if may_be(to) {
+        return to;
+    }
+    let (mut inside, mut outside) = (from, to);
+    for _ in 0..HALVINGS {
+        let middle = (inside + outside).downscale(2.0);
+        *(if may_be(middle) { &mut inside } else { &mut outside }) = middle;
+    }
+    inside
+}
+
 /// The output as a window at `origin` sees it, which is where its menus have room.
 pub fn room(origin: Point<i32, Logical>, output: Size<i32, Logical>) -> Rectangle<i32, Logical> {
     Rectangle::new(Point::from((-origin.x, -origin.y)), output)
@@ -87,5 +119,22 @@ mod tests {
     fn menus_have_the_whole_output_wherever_their_window_is() {
         let room = room(Point::from((30, 10)), size(100, 50));
         assert_eq!((room.loc, room.size), (Point::from((-30, -10)), size(100, 50)));
+    }
+
+    #[test]
+    fn a_confined_way_ends_at_the_edge_and_goes_along_it() {
+        let point = |x, y| Point::<f64, Logical>::from((x, y));
+        let room = |at: Point<f64, Logical>| (20.0..60.0).contains(&at.x) && (10.0..40.0).contains(&at.y);
+        let near = |from, to, expected: (f64, f64)| {
+            let at = reach(from, to, room);
+            let off = at - Point::from(expected);
+            assert!(off.x.abs() < 1.0 / 256.0 && off.y.abs() < 1.0 / 256.0, "{at:?} for {expected:?}");
+        };
+        near(point(30.0, 20.0), point(50.0, 30.0), (50.0, 30.0));
+        near(point(30.0, 20.0), point(4000.0, 30.0), (60.0, 30.0));
+        near(point(59.9, 20.0), point(100.0, 35.0), (60.0, 35.0));
+        near(point(30.0, 20.0), point(-100.0, -100.0), (20.0, 10.0));
+        near(point(5.0, 5.0), point(15.0, 5.0), (15.0, 5.0));
+        assert!(room(reach(point(30.0, 20.0), point(100.0, 100.0), room)), "the edge is outside");
     }
 }

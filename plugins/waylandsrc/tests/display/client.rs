@@ -1,9 +1,10 @@
 //! A small client whose windows have one color each.
 
 use super::shm;
+use super::speech::Speech;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
-use wayland_client::globals::{GlobalListContents, registry_queue_init};
+use wayland_client::globals::{GlobalList, GlobalListContents, registry_queue_init};
 use wayland_client::protocol::wl_registry::WlRegistry;
 use wayland_client::protocol::{
     wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_compositor::WlCompositor, wl_shm::WlShm,
@@ -42,11 +43,14 @@ pub struct Heard {
     pub feedback: Vec<Feedback>,
     pub clock: Option<u32>,
     pub popup_done: usize,
+    /// What is said in the protocols that few tests speak.
+    pub speech: Speech,
 }
 
 pub struct Client {
     pub connection: Connection,
     pub events: EventQueue<Heard>,
+    pub globals: GlobalList,
     pub heard: Heard,
     pub compositor: WlCompositor,
     pub subcompositor: WlSubcompositor,
@@ -76,6 +80,7 @@ impl Client {
             presentation: globals.bind(&queue, 1..=1, ()).expect("wp_presentation"),
             connection,
             events,
+            globals,
             heard: Heard::default(),
             toplevels: 0,
         }

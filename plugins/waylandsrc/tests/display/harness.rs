@@ -213,6 +213,8 @@ pub struct Shot {
     pub width: usize,
     pub height: usize,
     pub pts: Option<gst::ClockTime>,
+    /// When it was drawn, in nanoseconds of the monotonic clock.
+    pub drawn: Option<u64>,
     /// Red, green, blue from high to low.
     pixels: Vec<u32>,
 }
@@ -227,9 +229,11 @@ impl Shot {
             let (r, b) = if swapped { (p[0], p[2]) } else { (p[2], p[0]) };
             u32::from_be_bytes([0, r, p[1], b])
         };
+        let drawn = buffer.meta::<gst::ReferenceTimestampMeta>().map(|meta| meta.timestamp().nseconds());
         let (width, height) = (info.width() as usize, info.height() as usize);
         assert_eq!(bytes.len(), width * height * 4, "rows without gaps");
-        Self { width, height, pts: buffer.pts(), pixels: bytes.chunks_exact(4).map(pixel).collect() }
+        let pixels = bytes.chunks_exact(4).map(pixel).collect();
+        Self { width, height, pts: buffer.pts(), drawn, pixels }
     }
 
     pub fn at(&self, x: usize, y: usize) -> u32 {

@@ -5,6 +5,7 @@
 mod client;
 mod harness;
 mod shm;
+mod speech;
 
 mod conformance;
 mod content;
@@ -13,5 +14,6 @@ mod gles;
 mod lifetime;
 mod misbehaviour;
 mod navigation;
+mod protocols;
 mod timing;
 mod x11;

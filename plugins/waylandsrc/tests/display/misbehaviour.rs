@@ -217,6 +217,13 @@ fn a_client_that_dies_at_any_moment_is_forgotten() {
         for number in 0..step {
             client.paint(&window.surface, (64, 48), number);
         }
+        // Every other one is gone in the middle of a picture that it would have shown next.
+        if step % 2 == 1 {
+            let (_, buffer) = shm::buffer(&client.shm, &client.queue(), (64, 48), GREEN);
+            window.surface.attach(Some(&buffer), 0, 0);
+            window.surface.damage_buffer(0, 0, 64, 48);
+            client.connection.flush().expect("the compositor reads");
+        }
         // Gone without a word, with pictures that nobody has looked at yet.
         drop((client, window));
     }

@@ -87,7 +87,33 @@ fn pictures_were_shown_on_the_monotonic_clock() {
     draw(&mut client, &window, 3);
     let after = monotonic();
     assert_eq!(client.heard.clock, Some(1), "CLOCK_MONOTONIC");
-    assert!(presented(&client).iter().all(|(nanos, ..)| (before..after).contains(nanos)));
+    let shown = presented(&client);
+    assert!(!shown.is_empty(), "{:?}", client.heard.feedback);
+    assert!(shown.iter().all(|(nanos, ..)| (before..after).contains(nanos)), "{before}..{after}: {shown:?}");
+}
+
+#[test]
+fn each_picture_was_presented_when_it_was_drawn() {
+    let show = Show::start("only-damaged=true", "video/x-raw,width=64,height=48");
+    let mut client = Client::connect(show.connect());
+    let window = client.full_window(0xff0000);
+    show.picture_with("red", |shot| shot.is_all(0xff0000));
+    let colors = [0x00ff00, 0x0000ff, 0x808080];
+    let mut drawn = Vec::new();
+    for (number, color) in colors.into_iter().enumerate() {
+        client.presentation.feedback(&window.surface, &client.queue(), ());
+        client.paint(&window.surface, (64, 48), color);
+        let shot = show.picture_with("the next color", |shot| shot.is_all(color));
+        drawn.push(shot.drawn.expect("a time of the monotonic clock"));
+        client.until("what became of it", |heard| heard.feedback.len() > number);
+    }
+    let shown = presented(&client);
+    assert_eq!(shown.len(), colors.len(), "{:?}", client.heard.feedback);
+    for (number, (nanos, ..)) in shown.iter().enumerate() {
+        let next = drawn.get(number + 1).copied().unwrap_or(u64::MAX);
+        assert!((drawn[number]..next).contains(nanos), "{shown:?} for pictures of {drawn:?}");
+    }
+    assert!(shown.is_sorted_by_key(|(_, _, number)| *number), "{shown:?}");
 }
 
 #[test]
