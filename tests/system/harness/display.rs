@@ -101,9 +101,27 @@ impl House {
         starts.lines().last()?.parse().ok()
     }
 
+    pub fn runtime_dir(&self) -> &Path {
+        self.runtime_dir.path()
+    }
+
     /// Sockets of displays.
     pub fn displays(&self) -> Vec<String> {
         sockets(self.runtime_dir.path())
+    }
+
+    /// Processes that serve displays' X11 programs, of this host and of those before it.
+    pub fn xwaylands(&self) -> Vec<u32> {
+        let folder = format!("XDG_RUNTIME_DIR={}", self.runtime_dir.path().display());
+        let pids = std::fs::read_dir("/proc").expect("readable").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_ours = |pid: &u32| {
+            let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let environment = read("environ");
+            read("comm").trim_ascii_end() == b"Xwayland"
+                && environment.split(|byte| *byte == 0).any(|variable| variable == folder.as_bytes())
+        };
+        pids.filter(is_ours).collect()
     }
 
     /// Plays for eight seconds, sees the app in the last corner of the picture, and leaves in that way.
