@@ -131,15 +131,22 @@ def do_stream(o):
         result["first_frame_ms"] = round(1e3 * (stream.arrivals[0] - t_launch), 1)
         if first_decoded:
             result["first_decoded_ms"] = round(1e3 * (first_decoded[0] - t_launch), 1)
-    if o.decode and stream.units:
-        result |= pictures.look(
-            o.codec, stream.units, stream.arrivals, o.counter_at, dict(o.colour), dict(o.brightness), o.png
-        )
     if o.slices:
         result["slices"] = sorted({pictures.slices(o.codec, unit) for unit in stream.units})
-    if o.tone or o.hear:
-        result |= sounds.listen(stream.packets, o.hear)
+    result |= look(o, stream)
     return result
+
+
+def look(o, stream):
+    """What there is to see and to hear in what has arrived."""
+    found = {}
+    if o.decode and stream.units:
+        found |= pictures.look(
+            o.codec, [*stream.units], stream.arrivals, o.counter_at, dict(o.colour), dict(o.brightness), o.png
+        )
+    if o.tone or o.hear:
+        found |= sounds.listen([*stream.packets], o.hear)
+    return found
 
 
 def launch(o, http, key, iv):
@@ -191,9 +198,16 @@ def beat(stream, interval):
         tell("beat", **stream.progress())
 
 
+def obey(o, stream):
+    """The line `look` tells what has been seen and heard so far, every other one and the end of input end the stream."""
+    while sys.stdin.readline() == "look\n":
+        tell("seen", **stream.result(), **look(o, stream))
+    stream.over.set()
+
+
 def wait(o, stream):
     if o.until_told:
-        threading.Thread(target=lambda: (sys.stdin.readline(), stream.over.set()), daemon=True).start()
+        threading.Thread(target=obey, args=(o, stream), daemon=True).start()
     deadline = time.monotonic() + o.seconds + 15
     # Seconds of streaming, not of waiting for the first frame; the library gives up by itself after ten.
     while not stream.first_frame.wait(0.05) and not stream.over.is_set() and time.monotonic() < deadline:
@@ -245,7 +259,7 @@ def arguments():
     p.add_argument("--rtsp-port", type=int, default=0, help="where the conversation is held instead of the port in the launch's answer")
     p.add_argument("--beat", type=float, default=0, metavar="SECONDS", help="tell so often what has arrived")
     p.add_argument("--seconds", type=float, default=5)
-    p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input")
+    p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input; `look` tells instead")
     p.add_argument("--decode", action="store_true", help="decode every frame afterwards")
     p.add_argument("--counter-at", type=lambda t: tuple(int(n) for n in t.split(",")), default=(0, 0))
     p.add_argument("--colour", type=area, action="append", default=[], metavar="NAME=X,Y,W,H")

@@ -1,8 +1,9 @@
 //! What players start, and what becomes of it.
 
 use crate::harness::client::Client;
+use crate::harness::desktop::Desktop;
 use crate::harness::host::{Host, Setup};
-use crate::harness::{turn, until};
+use crate::harness::{send_signal, turn, until};
 use std::path::Path;
 use std::time::Duration;
 
@@ -140,6 +141,80 @@ fn nothing_of_an_app_outlives_its_host_whatever_ends_it() {
     until("the app starts again", SOON, || (notes(folder.path(), "game").len() == 2).then_some(()));
     host.stop();
     assert_eq!(left(&identity), 0);
+}
+
+/// What is started and left alone. The test ends it: nobody else does.
+struct Detached(u32);
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        send_signal(self.0, libc::SIGKILL);
+    }
+}
+
+/// The first word of what an app wrote down.
+fn number(line: &str) -> u32 {
+    line.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no number: {line:?}"))
+}
+
+/// A number in /proc/PID/stat, counted from the state, which is 0; nothing of a process that has ended.
+fn stat(pid: u32, field: usize) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    (fields.next()? != "Z").then(|| fields.nth(field - 1)?.parse().ok())?
+}
+
+fn process_group(pid: u32) -> Option<u32> {
+    stat(pid, 2)
+}
+
+#[test]
+fn a_detached_app_survives_a_quit_and_the_host() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let script = |title| format!("echo $$ >> {}; exec sleep 7777", folder.path().join(title).display());
+    let apps = app("game", &script("game"), "") + &app("tool", &script("tool"), "detached = true");
+    let mut host = Host::with(&Setup { apps: Some(&apps), ..Setup::default() });
+    let client = Client::paired(&host);
+    let identity = about(&client, "uniqueid");
+    let small = ["--leave", "disconnect", "--width", "640", "--height", "360"];
+    client.stream(1, &[&["--app", "tool"], &small[..]].concat());
+    let tool = Detached(number(&started(folder.path(), "tool")[0]));
+    assert_eq!(client.run(&["cancel"])["game"], 0);
+    client.stream(1, &[&["--app", "game"], &small[..]].concat());
+    let game = number(&started(folder.path(), "game")[0]);
+    // Each leads a group of its own: a signal to the host's does not reach it.
+    let groups = [host.pid(), game, tool.0].map(process_group);
+    assert_eq!(groups[1..], [Some(game), Some(tool.0)]);
+    assert_ne!(groups[0], groups[1]);
+    host.stop();
+    assert_eq!((left(&identity), process_group(game)), (0, None));
+    assert_eq!(process_group(tool.0), Some(tool.0), "it lives");
+}
+
+/// A desktop has no display that goes: what plays on it waits for whoever started it.
+#[test]
+fn an_app_on_a_desktop_lives_until_it_is_quit() {
+    let _turn = turn();
+    let desktop = Desktop::start(1280, 720);
+    let host = Host::with(&Setup {
+        apps: Some(&player("game", desktop.folder(), "")),
+        arguments: &["--source", "portal"],
+        config: "[displays]\nlinger = \"immediately\"\n",
+        desktop: Some(&desktop),
+        ..Setup::default()
+    });
+    let client = Client::paired(&host);
+    let identity = about(&client, "uniqueid");
+    client.stream(2, &["--app", "game", "--leave", "disconnect"]);
+    let line = started(desktop.folder(), "game");
+    host.wait_log("ended: the client left", SOON);
+    let there = left(&identity);
+    assert!(there >= 2 && client.running_app() != "0", "{there} processes");
+    client.stream(2, &["--resume", "--leave", "disconnect"]);
+    assert_eq!((notes(desktop.folder(), "game"), left(&identity)), (line, there), "it was not started again");
+    assert_eq!(client.run(&["cancel"])["game"], 0);
+    nothing_left(&identity);
 }
 
 #[test]

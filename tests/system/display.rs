@@ -1,7 +1,9 @@
 //! A display for each player, on a machine without monitor, GPU or desktop.
 
-use crate::harness::client::Client;
-use crate::harness::display::{BLUE, RED, app, assert_colour, is_near, sockets, terminal};
+use crate::harness::client::{Client, Report};
+use crate::harness::display::{
+    BLUE, RED, app, assert_colour, assert_quadrants, is_near, look_at_quadrants, quadrants, sockets, terminal,
+};
 use crate::harness::host::{Host, Setup};
 use crate::harness::{turn, until};
 use std::time::Duration;
@@ -46,32 +48,54 @@ fn an_app_has_a_display_of_the_clients_size_and_both_go_with_the_client() {
     until("nothing runs", SOON, || (client.running_app() == "0").then_some(()));
 }
 
+/// No pixel is cut off, turned, or moved.
+#[test]
+fn content_is_in_its_place() {
+    let _turn = turn();
+    let runtime_dir = tempfile::tempdir().expect("a folder");
+    let host = Host::with(&Setup {
+        apps: Some(&app("quadrants", &quadrants(), "")),
+        arguments: &["--source", "virtual"],
+        runtime_dir: Some(runtime_dir.path()),
+        ..Setup::default()
+    });
+    let client = Client::paired(&host);
+    for (width, height, fps) in [(1280, 720, 60), (1366, 768, 30)] {
+        let report = look(&client, width, height, fps, &[]);
+        assert_quadrants(&report);
+        assert_eq!(
+            (report.sizes.as_slice(), report.decode_errors),
+            (&[(width, height)][..], 0),
+            "{report:#?}"
+        );
+    }
+}
+
 /// Encoded and decoded by processors, most frames of it come late; those that come are right.
 #[test]
 fn a_large_and_fast_display_is_shown_in_its_own_size() {
     let _turn = turn();
     let runtime_dir = tempfile::tempdir().expect("a folder");
     let host = Host::with(&Setup {
-        apps: Some(&app("terminal", &terminal(RED), "")),
+        apps: Some(&app("quadrants", &quadrants(), "")),
         arguments: &["--source", "virtual", "--log", "debug"],
         runtime_dir: Some(runtime_dir.path()),
         ..Setup::default()
     });
-    let mode = ["--width", "2560", "--height", "1440", "--fps", "120", "--bitrate", "40000"];
-    let look = [
-        "--app",
-        "terminal",
-        "--decode",
-        "--colour",
-        "right=2480,1360,60,60",
-        "--colour",
-        "left=10,1340,60,60",
-    ];
-    let report = Client::paired(&host).stream(10, &[&look[..], &mode].concat());
+    let report = look(&Client::paired(&host), 2560, 1440, 120, &["--bitrate", "40000"]);
     println!("{report:#?}");
     assert_eq!((report.error, report.terminated), (0, None), "{report:#?}");
     assert_eq!((report.sizes.as_slice(), report.decode_errors), (&[(2560, 1440)][..], 0), "{report:#?}");
-    assert_colour(&report, RED);
+    assert_quadrants(&report);
+}
+
+/// What a player of [`quadrants`] sees after a while, who quits it then.
+fn look(client: &Client, width: u32, height: u32, fps: u32, how: &[&str]) -> Report {
+    let places = look_at_quadrants(width, height);
+    let (wide, high, fps) = (width.to_string(), height.to_string(), fps.to_string());
+    let mode = ["--app", "quadrants", "--decode", "--width", &wide, "--height", &high, "--fps", &fps];
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    client.stream(12, &[&mode[..], &places, how].concat())
 }
 
 #[test]

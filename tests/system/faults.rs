@@ -5,6 +5,7 @@ use crate::harness::display::{House, SMALL};
 use crate::harness::host::Host;
 use crate::harness::{send_signal, turn, until};
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,6 +37,20 @@ fn x11(host: &Host) -> BTreeSet<String> {
     lines.iter().filter_map(|line| Some(line.split_once(" DISPLAY=:")?.1.trim().to_owned())).collect()
 }
 
+/// Numbers of the X11 displays whose files say that they belong to one of these processes.
+fn x11_of(pids: &[u32]) -> Vec<String> {
+    let files = std::fs::read_dir("/tmp").expect("readable").flatten();
+    let is_theirs = |number: &String| {
+        let pid = std::fs::read_to_string(format!("/tmp/.X{number}-lock")).unwrap_or_default();
+        pid.trim().parse().is_ok_and(|pid| pids.contains(&pid))
+    };
+    let numbers = files.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix(".X")?.strip_suffix("-lock")?.to_owned())
+    });
+    numbers.filter(is_theirs).collect()
+}
+
 fn is_left(display: &String) -> bool {
     let lock = format!("/tmp/.X{display}-lock");
     let socket = format!("/tmp/.X11-unix/X{display}");
@@ -48,9 +63,10 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     let mut house = House::with_sinks("[displays]\nlinger = 1\n");
     let identity = about(&house.client, "uniqueid");
     let mut opened = BTreeSet::new();
+    let mut killed = Vec::new();
     for step in WHILE_IT_BEGINS {
         let stream = house.client.start_stream(60, &SMALL);
-        house = kill_at(house, step, &identity, &mut opened);
+        house = kill_at(house, step, &identity, (&mut opened, &mut killed));
         drop(stream);
     }
     for step in WHILE_IT_ENDS {
@@ -59,14 +75,14 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
         stream.picture();
         house.host.wait_log("game runs", SOON);
         stream.tell_to_end();
-        house = kill_at(house, step, &identity, &mut opened);
+        house = kill_at(house, step, &identity, (&mut opened, &mut killed));
     }
     // While it ends because it was told to.
     let stream = house.client.start_stream(60, &SMALL);
     stream.picture();
     house.host.wait_log("game runs", SOON);
     send_signal(house.host.pid(), libc::SIGTERM);
-    house = kill_at(house, "ended: the host ends", &identity, &mut opened);
+    house = kill_at(house, "ended: the host ends", &identity, (&mut opened, &mut killed));
     drop(stream);
     // What was left in folders is used again, and goes with that.
     house.play(&house.client, &SMALL, &[]);
@@ -74,19 +90,33 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     opened.extend(x11(&house.host));
     assert!(!opened.is_empty(), "displays for X11 programs");
     until("what X11 left goes", SOON, || (!opened.iter().any(is_left)).then_some(()));
-    assert_eq!(left(&identity), 0);
+    assert_eq!((left(&identity), x11_of(&killed)), (0, vec![]));
     house.host.stop();
 }
 
 /// Of the host that runs then, the next one is there.
-fn kill_at(mut house: House, step: &str, identity: &str, opened: &mut BTreeSet<String>) -> House {
+fn kill_at(
+    mut house: House,
+    step: &str,
+    identity: &str,
+    (opened, killed): (&mut BTreeSet<String>, &mut Vec<u32>),
+) -> House {
     house.host.wait_log(step, SOON);
     house.host.kill();
     opened.extend(x11(&house.host));
+    killed.push(house.host.pid());
     let sinks = || house.desktop.as_ref().expect("it has sinks").sinks();
     until(&format!("its sink is gone, killed at {step:?}"), SOON, || sinks().is_empty().then_some(()));
     let house = house.again();
     assert_eq!(left(identity), 0, "gone before the host is ready, killed at {step:?}");
     assert_eq!(house.client.running_app(), "0", "killed at {step:?}");
+    let told = format!("its Xwayland is gone, killed at {step:?}");
+    until(&told, SOON, || house.xwaylands().is_empty().then_some(()));
+    // Nothing answers where its display was, and the next one takes that place: no second is ever left.
+    let sockets: Vec<_> = house.displays().into_iter().filter(|name| !name.ends_with(".lock")).collect();
+    let answers = sockets.iter().any(|name| UnixStream::connect(house.runtime_dir().join(name)).is_ok());
+    assert!(sockets.len() <= 1 && !answers, "{sockets:?}, killed at {step:?}");
+    let x11 = x11_of(killed);
+    assert!(x11.len() <= 1, "{x11:?}, killed at {step:?}");
     house
 }

@@ -24,6 +24,25 @@ fn a_client_finds_its_display_and_app_again_in_another_size() {
     assert_eq!(house.client.running_app(), "0");
 }
 
+/// Nothing says that it left: its host finds out by its silence.
+#[test]
+fn a_client_that_died_finds_its_display_and_app_again() {
+    let _turn = turn();
+    let house = house("30");
+    let stream = house.client.start_stream(60, &SMALL);
+    stream.picture();
+    until("the app was started", SOON, || (house.starts() == 1).then_some(()));
+    let display = house.displays();
+    stream.kill();
+    house.host.wait_log("ended: nothing was heard of the client", SOON);
+    house.host.wait_log("its display waits for the client", SOON);
+    assert_ne!(house.client.running_app(), "0");
+    house.play(&house.client, &SMALL, &["--resume"]);
+    assert_eq!(house.starts(), 1, "it was not started again");
+    until("a quit removes it", SOON, || house.displays().is_empty().then_some(()));
+    assert!(!display.is_empty());
+}
+
 #[test]
 fn a_display_waits_no_longer_than_it_is_told_to() {
     let _turn = turn();

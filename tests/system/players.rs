@@ -4,7 +4,7 @@ use crate::harness::client::{Client, Report, Running};
 use crate::harness::desktop::Desktop;
 use crate::harness::display::{BLUE, Colour, GREEN, RED, YELLOW, app, is_near, terminal};
 use crate::harness::host::{Host, Setup};
-use crate::harness::link::{Conditions, Loss};
+use crate::harness::link::{Conditions, Loss, Rate};
 use crate::harness::network::{Network, Step};
 use crate::harness::{at_best, monotonic_seconds, turn, until};
 use std::time::Duration;
@@ -16,12 +16,15 @@ const SMALL: [&str; 10] =
     ["--until-told", "--decode", "--tone", "--beat", "0.1", "--width", "640", "--height", "360", "--fps=30"];
 const CORNER: &str = "--colour=corner=580,300,40,40";
 const PLAYERS: [(Colour, f64); 4] = [(RED, 440.0), (BLUE, 660.0), (GREEN, 880.0), (YELLOW, 1100.0)];
-/// Loses packets from some time on, and is killed then.
+/// Behind a network that loses packets, and becomes slow then.
 const LOSSY: usize = 2;
+/// Dies halfway.
 const KILLED: usize = 3;
+/// Too little for the sound and its parity alone.
+const SLOW: Rate = Rate { kbps: 200, queue: Duration::from_millis(100) };
 
 #[test]
-fn four_play_their_own_while_one_is_killed_and_one_loses_packets() {
+fn four_play_their_own_while_one_is_killed_and_one_has_a_bad_network() {
     let _turn = turn();
     let desktop = Desktop::start(1280, 720);
     let apps = PLAYERS.map(|(colour, hertz)| {
@@ -36,12 +39,12 @@ fn four_play_their_own_while_one_is_killed_and_one_loses_packets() {
         ..Setup::default()
     });
     let clients = PLAYERS.map(|_| Client::paired(&host));
-    let is_good = |reports: &Vec<Report>| {
+    let is_good = |(reports, _): &(Vec<Report>, Report)| {
         reports.iter().take(2).all(Report::is_complete)
             && reports.iter().all(|report| report.decode_errors == 0)
     };
-    let reports = at_best(|| play(&host, &clients), is_good);
-    for (report, (colour, hertz)) in reports.iter().zip(PLAYERS) {
+    let (reports, killed) = at_best(|| play(&host, &clients), is_good);
+    for (report, (colour, hertz)) in reports.iter().chain([&killed]).zip(PLAYERS) {
         println!(
             "{hertz} Hz: {} frames, {} lost, {} rebuilt",
             report.frames, report.lost, report.fec_recovered
@@ -57,8 +60,8 @@ fn four_play_their_own_while_one_is_killed_and_one_loses_packets() {
     assert!(reports[LOSSY].fec_recovered > 0, "it lost packets");
 }
 
-/// What all saw but the one who was killed.
-fn play(host: &Host, clients: &[Client; 4]) -> Vec<Report> {
+/// What all saw but the one who was killed, and what that one saw until then.
+fn play(host: &Host, clients: &[Client; 4]) -> (Vec<Report>, Report) {
     let network = Network::before(host, 1);
     let port = network.rtsp_port.to_string();
     let before = host.ticks();
@@ -76,10 +79,14 @@ fn play(host: &Host, clients: &[Client; 4]) -> Vec<Report> {
         .collect();
     let begin = monotonic_seconds();
     let ten_percent = Conditions { loss: Loss::Each(10.0), ..Conditions::default() };
-    network.play(&vec![(Duration::ZERO, Step::Become(ten_percent))]);
+    let slow = Conditions { rate: Some(SLOW), ..Conditions::default() };
+    let script = [(0, ten_percent), (35, slow), (50, Conditions::default())];
+    network.play(&script.map(|(second, like)| (Duration::from_secs(second), Step::Become(like))).to_vec());
     until("half of the time is over", 2 * TOGETHER, || (monotonic_seconds() - begin > 30.0).then_some(()));
     let mut streams = streams;
-    drop(streams.remove(KILLED));
+    let mut killed = streams.remove(KILLED);
+    let seen = killed.look(SOON);
+    killed.kill();
     until("the time is over", 2 * TOGETHER, || (monotonic_seconds() - begin > 60.0).then_some(()));
     // The kernel counts a hundred ticks a second.
     let used = (host.ticks() - before) as f64 / 100.0;
@@ -88,5 +95,7 @@ fn play(host: &Host, clients: &[Client; 4]) -> Vec<Report> {
         stream.plays_on(15, SOON);
         stream.tell_to_end();
     }
-    streams.into_iter().map(|stream| stream.report(300)).collect()
+    let counts = network.counts();
+    assert!(counts.lost > 0 && counts.overflowed > 0, "a bad network: {counts:?}");
+    (streams.into_iter().map(|stream| stream.report(300)).collect(), seen)
 }

@@ -6,6 +6,7 @@ use super::witness::Witness;
 use super::{at_best, root, until, within};
 use serde::Deserialize;
 use serde_json::Value;
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -252,6 +253,12 @@ impl Running {
             story.tail(30)
         );
         report
+    }
+
+    /// What it has seen and heard until now, and plays on. For streams with `--until-told`.
+    pub fn look(&mut self, limit: Duration) -> Report {
+        writeln!(self.child.stdin.as_mut().expect("piped"), "look").expect("the client listens");
+        serde_json::from_value(self.event("seen", limit)).expect("client.py and Report agree")
     }
 
     /// Ends a stream that was started with `--until-told`.

@@ -39,6 +39,54 @@ pub fn terminal(colour: Colour) -> String {
     format!("foot -c /dev/null -o colors.background={} sleep 600", colour.0)
 }
 
+/// Above left and right, and below left and right, of what [`quadrants`] shows.
+pub const QUADRANTS: [Colour; 4] = [RED, BLUE, GREEN, YELLOW];
+
+/// A command that fills its display, of an even width and height, with four colours. The sink has an assertion fail when
+/// it is to be full-screen before it has a window, and is full-screen all the same; nobody needs to read that.
+pub fn quadrants() -> String {
+    let of_each = QUADRANTS.map(|(colour, _)| {
+        format!(
+            "videotestsrc pattern=solid-color foreground-color=0xff{colour} \
+             ! video/x-raw,format=BGRx,width=$w,height=$h,framerate=5/1 ! all."
+        )
+    });
+    format!(
+        "sh -c 'w=$((MOONPIPE_WIDTH / 2)) h=$((MOONPIPE_HEIGHT / 2)); exec 2>/dev/null; \
+         exec gst-launch-1.0 -q compositor name=all sink_1::xpos=$w sink_2::ypos=$h \
+         sink_3::xpos=$w sink_3::ypos=$h ! waylandsink fullscreen=true {}'",
+        of_each.join(" ")
+    )
+}
+
+/// Where in the quadrant of each number one looks: at its ends away from and close to the middle of the picture.
+pub fn look_at_quadrants(width: u32, height: u32) -> Vec<String> {
+    const SIDE: u32 = 16;
+    const MARGIN: u32 = 6;
+    let outer = |middle: u32, second: bool| if second { 2 * middle - MARGIN - SIDE } else { MARGIN };
+    let inner = |middle: u32, second: bool| if second { middle + MARGIN } else { middle - MARGIN - SIDE };
+    let places = (0..QUADRANTS.len()).flat_map(|number| {
+        let (right, below) = (number % 2 == 1, number / 2 == 1);
+        let place = |end: &str, x: u32, y: u32| format!("--colour={number}-{end}={x},{y},{SIDE},{SIDE}");
+        [
+            place("outer", outer(width / 2, right), outer(height / 2, below)),
+            place("inner", inner(width / 2, right), inner(height / 2, below)),
+        ]
+    });
+    places.collect()
+}
+
+/// What [`quadrants`] shows is where it is to be.
+#[track_caller]
+pub fn assert_quadrants(report: &Report) {
+    for (number, (_, colour)) in QUADRANTS.iter().enumerate() {
+        for end in ["outer", "inner"] {
+            let place = format!("{number}-{end}");
+            assert!(is_near(report.colours[&place], *colour), "{place}: {:?}", report.colours);
+        }
+    }
+}
+
 /// A table of apps.toml.
 pub fn app(title: &str, cmd: &str, more: &str) -> String {
     format!("[[app]]\ntitle = \"{title}\"\ncmd = \"{cmd}\"\n{more}\n")
@@ -101,9 +149,27 @@ impl House {
         starts.lines().last()?.parse().ok()
     }
 
+    pub fn runtime_dir(&self) -> &Path {
+        self.runtime_dir.path()
+    }
+
     /// Sockets of displays.
     pub fn displays(&self) -> Vec<String> {
         sockets(self.runtime_dir.path())
+    }
+
+    /// Processes that serve displays' X11 programs, of this host and of those before it.
+    pub fn xwaylands(&self) -> Vec<u32> {
+        let folder = format!("XDG_RUNTIME_DIR={}", self.runtime_dir.path().display());
+        let pids = std::fs::read_dir("/proc").expect("readable").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_ours = |pid: &u32| {
+            let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let environment = read("environ");
+            read("comm").trim_ascii_end() == b"Xwayland"
+                && environment.split(|byte| *byte == 0).any(|variable| variable == folder.as_bytes())
+        };
+        pids.filter(is_ours).collect()
     }
 
     /// Plays for eight seconds, sees the app in the last corner of the picture, and leaves in that way.
