@@ -81,6 +81,7 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     let stream = house.client.start_stream(60, &SMALL);
     stream.picture();
     house.host.wait_log("game runs", SOON);
+    assert!(!house.xwaylands().is_empty() && !house.displays().is_empty(), "there is what is to go");
     send_signal(house.host.pid(), libc::SIGTERM);
     house = kill_at(house, "ended: the host ends", &identity, (&mut opened, &mut killed));
     drop(stream);
