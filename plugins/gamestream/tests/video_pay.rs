@@ -56,6 +56,11 @@ fn frames_of_one_to_four_blocks_and_without_parity() {
     assert_eq!(percentage(&frames[6][0]), 0, "more than four blocks can protect");
 }
 
+/// As much parity as data is one too few: old clients decode it beyond their memory.
+fn bearable(data: usize, parity: usize) -> usize {
+    if parity == data && data > 1 { parity + 1 } else { parity }
+}
+
 #[test]
 fn every_number_of_packets_at_20_percent() {
     let lengths: Vec<usize> = (1..=212).map(|packets| packets * 48 - 8).collect();
@@ -63,7 +68,7 @@ fn every_number_of_packets_at_20_percent() {
         let frames = check_stream(&format!("packet-size=64 min-fec-packets={min}"), &lengths);
         for (n, packets) in frames.iter().enumerate() {
             let k = n + 1;
-            assert_eq!(packets.len(), k + ((k * 20).div_ceil(100)).max(min));
+            assert_eq!(packets.len(), k + bearable(k, (k * 20).div_ceil(100).max(min)));
         }
     }
 }
@@ -206,7 +211,8 @@ fn what_is_changed_while_playing_counts_from_the_next_frame() {
         packets += out.len() as u32;
         let data = k(&out[0]);
         assert_eq!((out[0].len() as u64, data as u64), (size + 16, 3008_u64.div_ceil(size - 16)));
-        let parity = if percentage == 0 { 0 } else { (data * percentage).div_ceil(100).max(min) };
+        let parity = (data * percentage).div_ceil(100).max(min);
+        let parity = if percentage == 0 { 0 } else { bearable(data, parity) };
         assert_eq!(out.len() - data, parity, "{percentage} %, at least {min}");
     }
 }
