@@ -161,6 +161,14 @@ fn every_command_in_the_documents_exists() {
                 let dry = output(Command::new("make").arg("-n").args(&words[1..]).current_dir(root()));
                 assert!(dry.status.success(), "{place}: {line}: {dry:?}");
             }
+            // That its packages and features are there.
+            "cargo" => {
+                let asked = words[2..].iter().filter(|word| *word != "--release");
+                let mut tree = Command::new("cargo");
+                tree.args(["tree", "--depth", "0", "--locked", "--offline"]).args(asked).current_dir(root());
+                let shown = output(&mut tree);
+                assert!(shown.status.success(), "{place}: {line}: {shown:?}");
+            }
             "moonpipe" | "target/release/moonpipe" => {
                 let help = output(Command::new(host::MOONPIPE).args(&words[1..]).arg("--help"));
                 assert!(help.status.success(), "{place}: {line}: {help:?}");
