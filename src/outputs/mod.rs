@@ -6,7 +6,7 @@ mod compositor;
 use crate::desktop::apps::process::Environment;
 use crate::pipeline::description::{CaptureDescription, Mode};
 use crate::pipeline::output::VirtualOutput;
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use compositor::Compositor;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -54,20 +54,26 @@ impl Outputs {
 
     /// Why there are none.
     pub fn obstacle(&self) -> Option<String> {
-        let mut reasons = Vec::new();
-        for way in &self.0 {
-            reasons.push(format!("{}: {}", way.name(), way.obstacle()?));
-        }
-        Some(if reasons.is_empty() { format!("nothing is called {VIRTUAL}") } else { reasons.join("; ") })
+        self.first_that_works().err()
     }
 
     /// In the first way that works.
     pub async fn create(&self, mode: Mode) -> anyhow::Result<Created> {
-        let Some(way) = self.0.iter().find(|way| way.obstacle().is_none()) else {
-            bail!("no output can be made: {}", self.obstacle().unwrap_or_default());
-        };
+        let way = self.first_that_works().map_err(|reasons| anyhow!("no output can be made: {reasons}"))?;
         let created = way.create(mode).await;
         created.map_err(|error| anyhow!("{} makes no output: {error:#}", way.name()))
+    }
+
+    /// The first way that works, or why none of them does.
+    fn first_that_works(&self) -> Result<&dyn VirtualOutputs, String> {
+        let mut reasons = Vec::new();
+        for way in &self.0 {
+            match way.obstacle() {
+                None => return Ok(&**way),
+                Some(reason) => reasons.push(format!("{}: {reason}", way.name())),
+            }
+        }
+        Err(if reasons.is_empty() { format!("nothing is called {VIRTUAL}") } else { reasons.join("; ") })
     }
 }
 

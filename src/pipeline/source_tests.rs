@@ -132,16 +132,19 @@ async fn an_output_is_resized_before_its_capture_and_goes_after_it_and_with_an_e
     let output = || Box::new(Noted(notes.clone()));
     let source = Source::start_on(output(), spec(launch), SOON).await.unwrap();
     let _looking = source.look();
-    let width = |source: &Source| source.caps().and_then(|caps| caps.structure(0)?.get::<i32>("width").ok());
-    let becomes = async |wish: i32| {
-        while width(&source) != Some(wish) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    let viewer = Viewer::new();
+    let _attached = source.attach(&viewer.source);
+    let width = || viewer.see().caps().unwrap().structure(0).unwrap().get::<i32>("width").unwrap();
+    let becomes = |wish| {
+        let end = Instant::now() + LIMIT;
+        while width() != wish {
+            assert!(Instant::now() < end, "it becomes {wish} pixels wide");
         }
     };
-    tokio::time::timeout(LIMIT, becomes(64)).await.expect("it shows something");
+    becomes(64);
     let after = Mode { width: 128, height: 96, ..MODE };
     source.resize(spec(launch), MODE, after);
-    tokio::time::timeout(LIMIT, becomes(128)).await.expect("it shows more");
+    becomes(128);
     assert_eq!(*notes.lock().unwrap(), ["resized to 128x96"]);
     source.close().await;
     assert_eq!(notes.lock().unwrap().last().unwrap(), "released");

@@ -2,8 +2,7 @@
 
 /// Pixels in a second of a mode that a client asks for; nothing of one that names none.
 pub(super) fn pixels_per_second(mode: Option<(u32, u32, u32)>) -> u64 {
-    let (width, height, fps) = mode.unwrap_or_default();
-    u64::from(width) * u64::from(height) * u64::from(fps)
+    mode.map_or(0, |(width, height, fps)| u64::from(width) * u64::from(height) * u64::from(fps))
 }
 
 /// The room of this host.

@@ -274,3 +274,7 @@ fn at_least(time: Duration, linger: Linger) -> Linger {
 #[cfg(test)]
 #[path = "displays_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "displays_model.rs"]
+mod model;

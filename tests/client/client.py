@@ -151,7 +151,7 @@ def look(o, stream):
 
 def launch(o, http, key, iv):
     # The library's parameters ask for the encrypted RTSP; without them the host offers the plain one.
-    extra = "" if o.plain_rtsp else library_parameters()
+    extra = ("" if o.plain_rtsp else library_parameters()) + o.launch_more
     if o.resume:
         return http.resume_app(key, iv, library.SURROUND_AUDIO_INFO, extra)
     app = next(a for a in http.get_app_list() if a.name == o.app)
@@ -253,6 +253,7 @@ def arguments():
     p.add_argument("--codec", choices=library.VIDEO_FORMATS, default="h264")
     p.add_argument("--encrypt", choices=library.ENCRYPTION, default="all")
     p.add_argument("--plain-rtsp", action="store_true")
+    p.add_argument("--launch-more", default="", metavar="&NAME=VALUE", help="what else the launch asks for")
     p.add_argument("--rfi", action="store_true", help="with a decoder that goes on without lost frames, where the host does")
     p.add_argument("--slices", type=int, default=0, help="slices that the decoder asks for; tells how many each frame has")
     p.add_argument("--video-port", type=int, default=0, help="where video comes from instead of the port in SETUP's answer")

@@ -81,6 +81,30 @@ fn a_client_that_launches_again_gets_what_its_old_session_showed() {
     until("nothing waits", SOON, || house.displays().is_empty().then_some(()));
 }
 
+/// Its sound sleeps for a minute, and does not wake because it is to end.
+#[test]
+fn a_client_takes_its_display_by_force_from_an_old_session_that_hangs() {
+    const SLEEPS: &str = r#"launch = """
+audiotestsrc is-live=true samplesperbuffer=240
+! audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels={channels}
+! identity sleep-time=60000000
+! opusenc name=encoder bitrate={kbps}000 frame-size={packet_ms}
+"""
+"#;
+    let _turn = turn();
+    let house = House::with_sound("[displays]\nlinger = \"immediately\"\n", SLEEPS);
+    let zombie = house.client.start_stream(60, &[&SMALL[..], &["--leave", "disconnect"]].concat());
+    zombie.picture();
+    until("the app was started", SOON, || (house.starts() == 1).then_some(()));
+    house.play(&house.client, &LARGE, &["--leave", "disconnect"]);
+    assert_eq!(house.starts(), 1, "the app was not started again");
+    let log = house.host.log.all();
+    let at = |words: &str| log.iter().position(|line| line.contains(words));
+    let (found, let_go) = (at("its display is still there"), at("its display was taken by"));
+    assert!(found.is_some() && found < let_go, "it let go in time: {found:?}, {let_go:?}");
+    until("nothing waits", SOON, || house.displays().is_empty().then_some(()));
+}
+
 #[test]
 fn what_waits_until_it_is_released_goes_with_the_host() {
     let _turn = turn();

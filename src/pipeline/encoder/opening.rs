@@ -45,14 +45,45 @@ fn open_alone(encoder: &gst::Element) {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::Condvar;
     use std::time::Duration;
+
+    /// A room with a door that can be held.
+    #[derive(Default)]
+    struct Room {
+        people: Mutex<People>,
+        moved: Condvar,
+    }
+
+    #[derive(Default)]
+    struct People {
+        inside: u32,
+        most: u32,
+        ever: u32,
+    }
+
+    impl Room {
+        /// Who comes first waits for a second one to come in beside it, which is not to happen; the others find that it
+        /// did not.
+        fn visit(&self) {
+            let mut people = self.people.lock().unwrap();
+            people.inside += 1;
+            people.ever += 1;
+            people.most = people.most.max(people.inside);
+            self.moved.notify_all();
+            if people.ever == 1 {
+                let lone = |people: &mut People| people.inside == 1;
+                people = self.moved.wait_timeout_while(people, Duration::from_millis(500), lone).unwrap().0;
+            }
+            people.inside -= 1;
+        }
+    }
 
     /// What passes an `identity` on is inside of it meanwhile.
     #[test]
     fn no_two_are_opened_at_once_and_all_get_their_caps() {
         gst::init().unwrap();
-        let (inside, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let room = Arc::new(Room::default());
         let pipelines: Vec<_> = (0..4)
             .map(|_| {
                 let text =
@@ -60,12 +91,10 @@ mod tests {
                 let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
                 let encoder = pipeline.by_name("encoder").unwrap();
                 open_alone(&encoder);
-                let (inside, most) = (inside.clone(), most.clone());
+                let room = room.clone();
                 let watch = move |_: &gst::Pad, info: &mut gst::PadProbeInfo| {
                     if info.event().is_some_and(|event| event.type_() == gst::EventType::Caps) {
-                        most.fetch_max(inside.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
-                        std::thread::sleep(Duration::from_millis(50));
-                        inside.fetch_sub(1, Ordering::AcqRel);
+                        room.visit();
                     }
                     gst::PadProbeReturn::Ok
                 };
@@ -83,7 +112,8 @@ mod tests {
             assert!(seen.is_some_and(|caps| caps.structure(0).unwrap().has_name("video/x-raw")));
             pipeline.set_state(gst::State::Null).unwrap();
         }
-        assert_eq!(most.load(Ordering::Acquire), 1);
+        let people = room.people.lock().unwrap();
+        assert_eq!((people.ever, people.most), (4, 1));
     }
 
     #[test]

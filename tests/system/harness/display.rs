@@ -108,32 +108,41 @@ pub struct House {
     runtime_dir: TempDir,
     config: String,
     apps: String,
+    sound: Option<String>,
 }
 
 impl House {
     pub fn new(config: &str) -> House {
-        Self::build(config, None)
+        Self::build(config, None, None)
+    }
+
+    /// With this description of sound.
+    pub fn with_sound(config: &str, sound: &str) -> House {
+        Self::build(config, None, Some(sound.to_owned()))
     }
 
     /// With a sound sink for each display.
     pub fn with_sinks(config: &str) -> House {
-        Self::build(config, Some(Desktop::start(640, 360)))
+        Self::build(config, Some(Desktop::start(640, 360)), None)
     }
 
-    fn build(config: &str, desktop: Option<Desktop>) -> House {
+    fn build(config: &str, desktop: Option<Desktop>, sound: Option<String>) -> House {
         let runtime_dir = tempfile::tempdir().expect("a folder");
         let starts = runtime_dir.path().join("starts");
         let cmd = format!("sh -c 'echo $$ >> {} && exec {}'", starts.display(), terminal(RED));
         let apps = app("game", &cmd, "");
-        let host = Host::with(&setup(config, &apps, runtime_dir.path(), desktop.as_ref()));
+        let own = own_sound(sound.as_ref());
+        let setup = setup(config, &apps, runtime_dir.path(), desktop.as_ref());
+        let host = Host::with(&Setup { pipelines: &own, ..setup });
         let client = Client::paired(&host);
-        House { host, client, desktop, runtime_dir, config: config.to_owned(), apps }
+        House { host, client, desktop, runtime_dir, config: config.to_owned(), apps, sound }
     }
 
     /// The same after its host was killed.
     pub fn again(mut self) -> House {
+        let own = own_sound(self.sound.as_ref());
         let setup = setup(&self.config, &self.apps, self.runtime_dir.path(), self.desktop.as_ref());
-        self.host = self.host.again(&setup);
+        self.host = self.host.again(&Setup { pipelines: &own, ..setup });
         self
     }
 
@@ -179,6 +188,11 @@ impl House {
         assert_eq!((report.error, report.terminated), (0, None), "{report:#?}");
         assert_colour(&report, RED);
     }
+}
+
+/// The host plays its test tone where nothing else is said; a description of the user's own takes its place.
+fn own_sound(text: Option<&String>) -> Vec<(&str, &str)> {
+    text.map(|text| ("audio/test.toml", text.as_str())).into_iter().collect()
 }
 
 fn setup<'a>(

@@ -14,6 +14,7 @@ pub mod source;
 pub mod trigger;
 pub mod witness;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -80,8 +81,9 @@ pub fn soak_part(short: u32, part: f64) -> Duration {
 
 /// What scripts of faults are made from: MOONPIPE_SEED, or always the same.
 pub fn seed() -> u64 {
-    let told = std::env::var("MOONPIPE_SEED").ok();
-    told.map_or(1, |seed| seed.parse().expect("MOONPIPE_SEED is a number"))
+    let told = std::env::var_os("MOONPIPE_SEED");
+    let number = |seed: OsString| seed.to_str()?.parse().ok();
+    told.map_or(1, |seed| number(seed).expect("MOONPIPE_SEED is a number"))
 }
 
 /// Runs a command that ends by itself, with nothing on its standard input.

@@ -36,8 +36,12 @@ fn announce(state: &mut DmabufState, display: &DisplayHandle, formats: Vec<Forma
     let feedback = device.map(|device| DmabufFeedbackBuilder::new(device, formats.iter().copied()).build());
     match feedback {
         Some(Ok(feedback)) => state.create_global_with_default_feedback::<State>(display, &feedback),
-        // Clients guess which GPU is meant.
-        Some(Err(_)) | None => state.create_global::<State>(display, formats),
+        other => {
+            if let Some(Err(error)) = other {
+                gst::info!(CAT, "Clients guess which GPU is meant: {error}");
+            }
+            state.create_global::<State>(display, formats)
+        }
     };
 }
 
@@ -72,13 +76,15 @@ impl DmabufHandler for State {
 
     /// A client that asks what it may do is told, one that does not ask is disconnected.
     fn dmabuf_imported(&mut self, _: &DmabufGlobal, buffer: Dmabuf, notifier: ImportNotifier) {
-        if !self.renderer.gles().is_some_and(|gles| gles.import(&buffer)) {
-            gst::info!(CAT, "A client's buffer cannot be shown: {buffer:?}");
-            notifier.failed();
-            return;
+        let gles = self.renderer.gles().ok_or_else(|| "no GPU draws".to_owned());
+        match gles.and_then(|gles| gles.import(&buffer)) {
+            // The client may have gone meanwhile.
+            Ok(()) => _ = notifier.successful::<Self>(),
+            Err(why) => {
+                gst::info!(CAT, "A client's buffer cannot be shown: {why}: {buffer:?}");
+                notifier.failed();
+            }
         }
-        // It may have gone meanwhile.
-        _ = notifier.successful::<Self>();
     }
 }
 

@@ -239,7 +239,10 @@ impl State {
 
     fn show(&mut self, tick: Tick) {
         let drawn_at = monotonic_now();
-        match self.paint() {
+        let painted = self.paint();
+        // What clients drew is on no picture yet when there is none, and is tried again with the next.
+        let shown = painted.is_ok().then_some(tick);
+        match painted {
             Ok(Some(buffer)) => self.give(buffer, tick, drawn_at),
             Ok(None) if self.shared.switches.only_damaged() => {}
             Ok(None) => {
@@ -253,7 +256,7 @@ impl State {
                 self.shared.exchange.fail(format!("Nothing can be drawn any more: {why}"));
             }
         }
-        self.tell_clients(monotonic_now(), Some(tick));
+        self.tell_clients(monotonic_now(), shown);
     }
 
     fn paint(&mut self) -> Result<Option<gst::Buffer>, Failure> {

@@ -11,9 +11,11 @@ mod conformance;
 mod content;
 #[cfg(feature = "gles")]
 mod gles;
+mod layers;
 mod lifetime;
 mod misbehaviour;
 mod navigation;
 mod protocols;
 mod timing;
 mod x11;
+mod x11_misbehaviour;

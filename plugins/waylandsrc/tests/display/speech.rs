@@ -48,6 +48,7 @@ pub enum Said {
     KeysLeave,
     Key { code: u32, pressed: bool },
     PreferredScale(u32),
+    Layer { width: u32, height: u32 },
 }
 
 #[derive(Default)]

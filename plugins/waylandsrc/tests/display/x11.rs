@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 const WHITE: u32 = 0xffffff;
 
-fn start(caps: &str) -> (Show, String) {
+pub fn start(caps: &str) -> (Show, String) {
     let mut show = Show::prepare("xwayland=true only-damaged=true", caps);
     show.pipeline.set_state(gst::State::Playing).unwrap();
     let said = announcement(&show.pipeline);

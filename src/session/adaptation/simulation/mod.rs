@@ -9,6 +9,7 @@ mod run;
 
 use link::{Loss, Phase};
 use run::{Case, Outcome, run};
+use std::ffi::OsString;
 
 const SEED: u64 = 4711;
 const SEEDS: [u64; 4] = [SEED, 1, 2, 3];
@@ -129,8 +130,9 @@ fn each(name: &str, hold: impl Fn(&Outcome) -> bool) {
 /// The table of MOONPIPE_SEED, or always the same; SHOW=NAME prints a case of it second by second.
 #[test]
 fn half_an_hour_of_networks() {
-    let told = std::env::var("MOONPIPE_SEED").ok();
-    let seed = told.map_or(SEED, |seed| seed.parse().expect("MOONPIPE_SEED is a number"));
+    let told = std::env::var_os("MOONPIPE_SEED");
+    let number = |seed: OsString| seed.to_str()?.parse().ok();
+    let seed = told.map_or(SEED, |seed| number(seed).expect("MOONPIPE_SEED is a number"));
     let outcomes = play(seed);
     println!("MOONPIPE_SEED={seed}");
     println!("{}", table(&outcomes));

@@ -15,6 +15,7 @@ use smithay::utils::{Buffer, Physical, Rectangle, Size};
 use std::ffi::CStr;
 use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Mutex;
 
 /// What Mesa calls itself where processors do a GPU's work; slower than pixman.
@@ -79,8 +80,7 @@ impl Gles {
             "{name} draws ({})",
             node.as_ref().map_or("no device".into(), |node| node.display().to_string())
         );
-        let device = node.and_then(|node| std::fs::metadata(node).ok()).map(|node| node.rdev());
-        Ok(Self { renderer, device, target: None })
+        Ok(Self { renderer, device: node.and_then(|node| number(&node)), target: None })
     }
 
     pub fn shm_formats(&self) -> Vec<wl_shm::Format> {
@@ -92,13 +92,16 @@ impl Gles {
         (self.renderer.dmabuf_formats().iter().copied().collect(), self.device)
     }
 
-    /// Whether what a client drew with the GPU can be shown.
-    pub fn import(&mut self, buffer: &Dmabuf) -> bool {
+    /// Makes what a client drew with the GPU one that can be shown, or says why it cannot.
+    pub fn import(&mut self, buffer: &Dmabuf) -> Result<(), String> {
         let Size { w, h, .. } = buffer.size();
-        let imported = w > 0 && h > 0 && self.renderer.import_dmabuf(buffer, None).is_ok();
+        if w <= 0 || h <= 0 {
+            return Err(format!("it is {w}x{h}"));
+        }
+        let imported = self.renderer.import_dmabuf(buffer, None);
         // While nobody looks, nothing else throws away what clients did with theirs.
         _ = self.renderer.cleanup_texture_cache();
-        imported
+        imported.map(drop).map_err(text)
     }
 
     /// The texture for pictures of such a kind, and whether it is new.
@@ -175,6 +178,13 @@ fn with_alpha(format: Fourcc) -> Fourcc {
         Fourcc::Xbgr8888 => Fourcc::Abgr8888,
         other => other,
     }
+}
+
+/// Of a device, as its clients know it. They guess which one is meant where this fails.
+fn number(node: &Path) -> Option<u64> {
+    let found = std::fs::metadata(node);
+    let failed = |error: &_| gst::info!(CAT, "{} has no number: {error}", node.display());
+    found.inspect_err(failed).ok().map(|found| found.rdev())
 }
 
 fn is_hardware(device: &EGLDevice) -> bool {
