@@ -22,7 +22,7 @@ test: ## install what the tests need, run every test
 
 soak: build ## play recordings of 100 Mbit/s for a minute, bad networks, and half an hour of random faults of network and desktop (MOONPIPE_SEED repeats one)
 	scripts/install-dependencies --tests
-	MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-60} $(CARGO) test --release --locked --test system -- --nocapture replay:: network:: adaptation::five
+	MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-60} $(CARGO) test --release --locked --test system -- --nocapture replay:: network:: adaptation::five input::nonsense
 	MOONPIPE_SEED=$${MOONPIPE_SEED:-$$(date +%s)} MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-1800} \
 		$(CARGO) test --release --locked --test system -- --nocapture soak::
 

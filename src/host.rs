@@ -207,6 +207,7 @@ impl Sockets {
             send: settings.send.clone(),
             displays: settings.displays,
             players: settings.players,
+            input: settings.input.clone(),
             control: ControlServer::start(self.control)?,
             video_socket: self.video,
             audio_socket: self.audio,

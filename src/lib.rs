@@ -7,6 +7,7 @@ pub mod desktop;
 pub mod files;
 pub mod host;
 pub mod identity;
+pub mod input;
 pub mod memory;
 pub mod outputs;
 pub mod pipeline;

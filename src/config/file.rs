@@ -12,6 +12,7 @@ pub(super) struct File {
     pub audio: Option<Spanned<String>>,
     pub displays: Displays,
     pub players: Players,
+    pub input: Input,
     pub send: Send,
 }
 
@@ -27,6 +28,13 @@ pub(super) struct Displays {
 pub(super) struct Players {
     pub most: Option<Spanned<i64>>,
     pub overload: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Input {
+    pub output: Option<String>,
+    pub record: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,7 @@
 mod file;
 mod settings;
 
-pub use settings::{DisplaySettings, Linger, Others, PlayerSettings, SendSettings, Settings};
+pub use settings::{DisplaySettings, InputSettings, Linger, Others, PlayerSettings, SendSettings, Settings};
 
 use crate::protocol::ports::Ports;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use super::file;
 use crate::protocol::ports::Ports;
 use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -18,6 +19,7 @@ pub struct Settings {
     pub audio: String,
     pub displays: DisplaySettings,
     pub players: PlayerSettings,
+    pub input: InputSettings,
     pub send: SendSettings,
 }
 
@@ -28,6 +30,15 @@ pub struct PlayerSettings {
     pub most: u32,
     /// Also where together they ask for more than the encoders were measured to bear.
     pub may_overload: bool,
+}
+
+/// What becomes of what players do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputSettings {
+    /// Name of the desktop's output that is streamed, where the portal does not tell which one that is.
+    pub output: Option<String>,
+    /// Written there instead of being done.
+    pub record: Option<PathBuf>,
 }
 
 /// Displays of clients' own.
@@ -90,6 +101,7 @@ impl Default for Settings {
             audio: "test".into(),
             displays: DisplaySettings::default(),
             players: PlayerSettings::default(),
+            input: InputSettings::default(),
             send: SendSettings::default(),
         }
     }
@@ -163,6 +175,10 @@ impl TryFrom<file::File> for Settings {
             players: PlayerSettings {
                 most: integer("most", written.players.most, 1..=1000, default.players.most)?,
                 may_overload: overload(written.players.overload, default.players.may_overload)?,
+            },
+            input: InputSettings {
+                output: written.input.output,
+                record: file("record", written.input.record)?,
             },
             send: SendSettings::try_from(written.send)?,
         })
@@ -270,6 +286,17 @@ fn overload(written: Option<Spanned<String>>, default: bool) -> Result<bool, Wro
             reason: format!("overload is {other:?}: allowed are \"refuse\" and \"allow\""),
         }),
     }
+}
+
+/// None of an empty name.
+fn file(key: &str, written: Option<Spanned<String>>) -> Result<Option<PathBuf>, Wrong> {
+    let Some(written) = written.filter(|written| !written.get_ref().is_empty()) else { return Ok(None) };
+    let path = PathBuf::from(written.get_ref());
+    if !path.is_absolute() {
+        let reason = format!("{key} is {:?}: it takes an absolute path", written.get_ref());
+        return Err(Wrong { span: written.span(), reason });
+    }
+    Ok(Some(path))
 }
 
 fn percentage(key: &str, written: Option<Spanned<f64>>, default: f64) -> Result<f64, Wrong> {

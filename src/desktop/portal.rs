@@ -57,11 +57,21 @@ pub fn check_bus(address: &str) -> Result<(), String> {
     }
 }
 
+/// A part of the desktop, in its compositor's own units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub x: i32,
+    pub y: i32,
+    pub width: i32,
+    pub height: i32,
+}
+
 /// An open screencast session. Dropping it ends the session too, in its own time.
 pub struct Screencast {
     portal: Arc<Portal>,
     session: Open,
     node: u32,
+    region: Option<Region>,
 }
 
 impl Screencast {
@@ -90,12 +100,19 @@ impl Screencast {
             bail!("the portal answered without a stream");
         };
         tokio::spawn(watch_closed(session.session.clone(), session.stopped.clone(), on_closed));
-        Ok(Self { portal, session, node: stream.pipe_wire_node_id() })
+        let region = stream.position().zip(stream.size());
+        let region = region.map(|((x, y), (width, height))| Region { x, y, width, height });
+        Ok(Self { portal, session, node: stream.pipe_wire_node_id(), region })
     }
 
     /// PipeWire id of the stream's node.
     pub fn node(&self) -> u32 {
         self.node
+    }
+
+    /// What it shows, where the portal says so.
+    pub fn region(&self) -> Option<Region> {
+        self.region
     }
 
     /// A descriptor of the PipeWire remote that shows this stream only. Each call opens another.

@@ -10,23 +10,30 @@ use std::str::FromStr;
 pub struct Permissions {
     /// Start apps, and displays to have them on.
     pub launch: bool,
+    /// Use mouse, keyboard, touch and pen.
+    pub input: bool,
+    /// Use controllers.
+    pub controllers: bool,
 }
 
 const LAUNCH: &str = "launch";
+const INPUT: &str = "input";
+const CONTROLLERS: &str = "controllers";
 /// Words for all of them, and for none.
 const EVERYTHING: &str = "everything";
 const NOTHING: &str = "nothing";
 
 impl Permissions {
-    pub const EVERYTHING: Permissions = Permissions { launch: true };
-    pub const NOTHING: Permissions = Permissions { launch: false };
+    pub const EVERYTHING: Permissions = Permissions { launch: true, input: true, controllers: true };
+    pub const NOTHING: Permissions = Permissions { launch: false, input: false, controllers: false };
 
     pub fn is_everything(&self) -> bool {
         *self == Self::EVERYTHING
     }
 
     fn names(self) -> Vec<&'static str> {
-        if self.launch { vec![LAUNCH] } else { Vec::new() }
+        let all = [(self.launch, LAUNCH), (self.input, INPUT), (self.controllers, CONTROLLERS)];
+        all.into_iter().filter_map(|(may, name)| may.then_some(name)).collect()
     }
 
     fn of<'a>(names: impl Iterator<Item = &'a str>) -> Result<Permissions, Unknown> {
@@ -34,6 +41,8 @@ impl Permissions {
         for name in names {
             match name {
                 LAUNCH => permissions.launch = true,
+                INPUT => permissions.input = true,
+                CONTROLLERS => permissions.controllers = true,
                 other => return Err(Unknown(other.to_owned())),
             }
         }
@@ -49,7 +58,7 @@ impl Default for Permissions {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no permission is called {0:?}: there is {LAUNCH}; {EVERYTHING} and {NOTHING} stand for all and none"
+    "no permission is called {0:?}: there are {LAUNCH}, {INPUT} and {CONTROLLERS}; {EVERYTHING} and {NOTHING} stand for all and none"
 )]
 pub struct Unknown(String);
 
@@ -96,17 +105,24 @@ mod tests {
 
     #[test]
     fn permissions_are_read_as_they_are_written() {
-        for permissions in [Permissions::EVERYTHING, Permissions::NOTHING] {
+        let view_and_play = Permissions { launch: false, ..Permissions::EVERYTHING };
+        for permissions in [Permissions::EVERYTHING, Permissions::NOTHING, view_and_play] {
             assert_eq!(permissions.to_string().parse::<Permissions>().unwrap(), permissions);
             assert_eq!(Permissions::try_from(Vec::from(permissions)).unwrap(), permissions);
         }
-        assert_eq!(" launch".parse::<Permissions>().unwrap(), Permissions { launch: true });
+        let two = Permissions { controllers: false, ..Permissions::EVERYTHING };
+        assert_eq!(" launch, input".parse::<Permissions>().unwrap(), two);
     }
 
     #[test]
     fn an_unknown_one_is_refused_with_those_there_are() {
         let said = "launch,fly".parse::<Permissions>().unwrap_err().to_string();
-        assert!(["fly", "launch", "everything", "nothing"].iter().all(|word| said.contains(word)), "{said}");
+        assert!(
+            ["fly", "launch", "input", "controllers", "everything", "nothing"]
+                .iter()
+                .all(|word| said.contains(word)),
+            "{said}"
+        );
         assert!("".parse::<Permissions>().is_err(), "nothing has a word");
     }
 }

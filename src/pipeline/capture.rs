@@ -6,6 +6,7 @@ use super::display::Display;
 use super::frames::Frames;
 use super::launch;
 use super::run::{self, Runner, START_LIMIT, StreamEvent};
+use super::upstream::End;
 use crate::desktop::portal::{Desktop, Screencast};
 use crate::desktop::watch::{self, Watch, Watched};
 use crate::protocol::params::Fps;
@@ -166,6 +167,12 @@ impl Capture {
             false => (gst::State::Paused, START_LIMIT),
         };
         self.runner.change(if pause { paused } else { gst::State::Playing }, limit)
+    }
+
+    /// What those who look at it have to do with.
+    pub fn end(&self) -> Option<End> {
+        let sink = self.runner.pipeline.by_name("joint")?.static_pad("sink")?;
+        Some(End { sink, region: self.screencast.as_ref().and_then(Screencast::region) })
     }
 
     /// Caps filters that ask for pictures of `before` ask for those of `after`.

@@ -8,6 +8,7 @@ use super::idle::{Idle, Order, UNSEEN};
 use super::output::VirtualOutput;
 use super::rebuild::{Limits, Rebuilds, Step};
 use super::source::Health;
+use super::upstream::Upstream;
 use anyhow::anyhow;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -56,6 +57,7 @@ pub(super) struct Keeper {
     /// What is captured, if it was made for that.
     output: Option<Box<dyn VirtualOutput>>,
     pub frames: Frames,
+    pub upstream: Upstream,
     report: mpsc::UnboundedSender<(u64, CaptureEvent)>,
     events: mpsc::UnboundedReceiver<(u64, CaptureEvent)>,
     /// Captures so far.
@@ -85,6 +87,7 @@ impl Keeper {
             recipe,
             output: None,
             frames: Frames::default(),
+            upstream: Upstream::default(),
             report,
             events,
             number: 0,
@@ -286,11 +289,13 @@ impl Keeper {
 
     fn run_capture(&mut self, number: u64, capture: Capture) {
         self.idle.handle_capture();
+        self.upstream.connect(capture.end());
         self.running = Some((number, capture));
     }
 
     fn close_running(&mut self) {
         self.pausing = None;
+        self.upstream.connect(None);
         if let Some((_, capture)) = self.running.take() {
             self.closing.spawn(capture.close());
         }

@@ -8,6 +8,7 @@ use super::frames::{Attached, Frames};
 use super::keeper::{Keeper, Lookers, Resize};
 use super::output::VirtualOutput;
 use super::rebuild::Limits;
+use super::upstream::Upstream;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -28,6 +29,7 @@ pub enum Health {
 /// A picture that goes on. Dropping it ends it too; [`Source::close`] waits for the end.
 pub struct Source {
     frames: Frames,
+    upstream: Upstream,
     health: watch::Receiver<Health>,
     display: watch::Receiver<Option<Display>>,
     looking: Arc<watch::Sender<Lookers>>,
@@ -86,6 +88,7 @@ impl Source {
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let source = Self {
             frames: keeper.frames.clone(),
+            upstream: keeper.upstream.clone(),
             health: keeper.health.subscribe(),
             display: keeper.display.subscribe(),
             looking: keeper.looking.clone(),
@@ -116,6 +119,11 @@ impl Source {
     /// Caps of the last frame.
     pub fn caps(&self) -> Option<gst::Caps> {
         self.frames.caps()
+    }
+
+    /// Where events go for what captures it, whichever capture that is.
+    pub fn upstream(&self) -> Upstream {
+        self.upstream.clone()
     }
 
     /// Says that somebody looks, until the answer is dropped.

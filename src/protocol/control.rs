@@ -1,5 +1,8 @@
 //! Messages of the control channel, in the clear.
 
+use super::feedback::{self, HdrMetadata, TriggerEffect, le16s};
+use super::input::{Input, InputError, Sensor};
+
 /// What a client said, or what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ControlEvent {
@@ -19,8 +22,8 @@ pub enum ControlEvent {
     LongTermAck { frame: u32 },
     /// 0x0200: the client is alive, ten times a second.
     Ping,
-    /// 0x0206: input; first a big-endian size, then the event.
-    Input(Vec<u8>),
+    /// 0x0206: what the player does.
+    Input(Input),
     /// The connection is over: closed by the client, silent for 10 s, or ended by us. Nothing follows.
     Disconnected,
 }
@@ -50,10 +53,14 @@ pub enum HostMessage {
     Rumble { pad: u16, low: u16, high: u16 },
     /// 0x5500: motors in the triggers.
     TriggerRumble { pad: u16, left: u16, right: u16 },
-    /// 0x5501: reports per second wanted from a motion sensor (1 accelerometer, 2 gyroscope); 0 stops it.
-    Motion { pad: u16, hertz: u16, sensor: u8 },
+    /// 0x5501: reports per second wanted from a motion sensor; 0 stops it.
+    Motion { pad: u16, hertz: u16, sensor: Sensor },
     /// 0x5502: colour of a pad's light.
     Led { pad: u16, red: u8, green: u8, blue: u8 },
+    /// 0x5503: what the triggers of a DualSense do against the fingers; `None` leaves one as it is.
+    AdaptiveTriggers { pad: u16, left: Option<TriggerEffect>, right: Option<TriggerEffect> },
+    /// 0x010e: the picture is HDR from now on, mastered so; `None`: it is SDR.
+    Hdr(Option<HdrMetadata>),
     /// 0x0109: why the stream ends; see [`termination`].
     Terminate(u32),
 }
@@ -77,6 +84,8 @@ pub enum MessageError {
     Body(u16, usize),
     #[error("unknown type {0:#06x}")]
     Unknown(u16),
+    #[error(transparent)]
+    Input(InputError),
 }
 
 /// Reads one decrypted message: u16 LE type, u16 LE length, body.
@@ -88,7 +97,7 @@ pub fn parse(message: &[u8]) -> Result<ControlEvent, MessageError> {
     let event = match kind {
         0x0200 => Some(ControlEvent::Ping),
         0x0201 => Some(ControlEvent::LossStats(body.to_vec())),
-        0x0206 => Some(ControlEvent::Input(body.to_vec())),
+        0x0206 => return Input::parse(body).map(ControlEvent::Input).map_err(MessageError::Input),
         0x0301 => Some(invalidation(body)),
         0x0302 => Some(ControlEvent::IdrRequest),
         0x0307 => Some(ControlEvent::StartB),
@@ -134,11 +143,14 @@ impl HostMessage {
     /// The message in the clear: u16 LE type, u16 LE length, body.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, body): (u16, Vec<u8>) = match *self {
-            // The first four bytes mean nothing to any client.
-            Self::Rumble { pad, low, high } => (0x010b, [vec![0; 4], le16s(&[pad, low, high])].concat()),
-            Self::TriggerRumble { pad, left, right } => (0x5500, le16s(&[pad, left, right])),
-            Self::Motion { pad, hertz, sensor } => (0x5501, [le16s(&[pad, hertz]), vec![sensor]].concat()),
-            Self::Led { pad, red, green, blue } => (0x5502, [le16s(&[pad]), vec![red, green, blue]].concat()),
+            Self::Rumble { pad, low, high } => (0x010b, feedback::rumble(pad, low, high)),
+            Self::TriggerRumble { pad, left, right } => (0x5500, feedback::trigger_rumble(pad, left, right)),
+            Self::Motion { pad, hertz, sensor } => (0x5501, feedback::motion(pad, hertz, sensor)),
+            Self::Led { pad, red, green, blue } => (0x5502, feedback::led(pad, red, green, blue)),
+            Self::AdaptiveTriggers { pad, left, right } => {
+                (0x5503, feedback::adaptive_triggers(pad, left, right))
+            }
+            Self::Hdr(metadata) => (0x010e, feedback::hdr(metadata)),
             Self::Terminate(code) => (0x0109, code.to_be_bytes().to_vec()),
         };
         let length = u16::try_from(body.len()).expect("bodies are a few bytes");
@@ -146,13 +158,10 @@ impl HostMessage {
     }
 }
 
-fn le16s(words: &[u16]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::feedback::Chromaticity;
     use proptest::prelude::*;
 
     fn message(kind: u16, body: &[u8]) -> Vec<u8> {
@@ -165,7 +174,18 @@ mod tests {
         assert_eq!(parse(&message(0x0307, &[0])), Ok(ControlEvent::StartB));
         assert_eq!(parse(&message(0x0200, &[4, 0, 0, 0, 0, 0, 0, 0])), Ok(ControlEvent::Ping));
         let wiggle = [0, 0, 0, 8, 7, 0, 0, 0, 0, 1, 0, 1];
-        assert_eq!(parse(&message(0x0206, &wiggle)), Ok(ControlEvent::Input(wiggle.to_vec())));
+        let motion = Input::RelativeMotion { dx: 1, dy: 1 };
+        assert_eq!(parse(&message(0x0206, &wiggle)), Ok(ControlEvent::Input(motion)));
+    }
+
+    #[test]
+    fn input_that_is_refused_says_why() {
+        let refused = |body: &[u8]| match parse(&message(0x0206, body)) {
+            Err(error @ MessageError::Input(_)) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(&[0, 0, 0, 6, 7, 0, 0, 0, 0, 1]), "relative motion needs 4 bytes and has 2");
+        assert_eq!(refused(&[0, 0, 0, 4, 0x99, 0, 0, 0x55]), "input of the unknown kind 0x55000099");
     }
 
     #[test]
@@ -208,9 +228,52 @@ mod tests {
             encoded(HostMessage::Rumble { pad: 1, low: 2, high: 0x304 }),
             "0b010a0000000000010002000403"
         );
-        assert_eq!(encoded(HostMessage::Motion { pad: 1, hertz: 100, sensor: 2 }), "015505000100640002");
+        assert_eq!(
+            encoded(HostMessage::Motion { pad: 1, hertz: 100, sensor: Sensor::Gyroscope }),
+            "015505000100640002"
+        );
         assert_eq!(encoded(HostMessage::Led { pad: 0, red: 1, green: 2, blue: 3 }), "025505000000010203");
         assert_eq!(encoded(HostMessage::TriggerRumble { pad: 0, left: 1, right: 2 }), "00550600000001000200");
+    }
+
+    #[test]
+    fn adaptive_triggers_name_those_that_change() {
+        let encoded = |m: HostMessage| hex::encode(m.encode());
+        let left = TriggerEffect { mode: 0x21, parameters: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] };
+        let right = TriggerEffect { mode: 0x26, parameters: [0xf0; 10] };
+        assert_eq!(
+            encoded(HostMessage::AdaptiveTriggers { pad: 3, left: Some(left), right: Some(right) }),
+            "0355190003000c21260102030405060708090af0f0f0f0f0f0f0f0f0f0"
+        );
+        assert_eq!(
+            encoded(HostMessage::AdaptiveTriggers { pad: 3, left: None, right: Some(right) }),
+            "03551900030004002600000000000000000000f0f0f0f0f0f0f0f0f0f0"
+        );
+        assert_eq!(
+            encoded(HostMessage::AdaptiveTriggers { pad: 3, left: Some(left), right: None }),
+            "0355190003000821000102030405060708090a00000000000000000000"
+        );
+    }
+
+    #[test]
+    fn hdr_says_how_the_picture_was_mastered() {
+        // BT.2020 and D65 on a display of 1000 cd/m².
+        let metadata = HdrMetadata {
+            red: Chromaticity { x: 35400, y: 14600 },
+            green: Chromaticity { x: 8500, y: 39850 },
+            blue: Chromaticity { x: 6550, y: 2300 },
+            white: Chromaticity { x: 15635, y: 16450 },
+            max_luminance: 1000,
+            min_luminance: 50,
+            max_content_light: 800,
+            max_frame_average_light: 400,
+            max_full_frame_luminance: 600,
+        };
+        assert_eq!(
+            hex::encode(HostMessage::Hdr(Some(metadata)).encode()),
+            "0e011b0001488a08393421aa9b9619fc08133d4240e8033200200390015802"
+        );
+        assert_eq!(hex::encode(HostMessage::Hdr(None).encode()), format!("0e011b00{}", "00".repeat(27)));
     }
 
     proptest! {

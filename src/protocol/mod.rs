@@ -2,6 +2,8 @@
 
 pub mod control;
 pub mod enet;
+pub mod feedback;
+pub mod input;
 pub mod nvhttp;
 pub mod pairing;
 pub mod params;

@@ -43,6 +43,7 @@ impl RtspSessions for Recorded {
             audio_ping: [b'a'; 16],
             connect_data: 4,
             rfi: false,
+            controller_sensors: false,
         })
     }
 

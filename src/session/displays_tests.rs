@@ -5,7 +5,6 @@ use std::fmt::Write;
 const ADA: Fingerprint = Fingerprint([1; 32]);
 const BOB: Fingerprint = Fingerprint([2; 32]);
 const KEPT: Duration = Duration::from_secs(10);
-const LINGERS: [Linger; 3] = [Linger::Immediately, Linger::For(KEPT), Linger::UntilReleased];
 const LEAVINGS: [(Leaving, &str); 3] = [
     (Leaving::Away, "left"),
     (Leaving::Replaced, "replaced by a newer session"),

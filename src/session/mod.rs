@@ -9,6 +9,7 @@ mod crowd;
 mod displays;
 mod end;
 mod endings;
+mod hands;
 mod journal;
 mod keep;
 mod keyframes;
@@ -17,6 +18,7 @@ mod others;
 mod play;
 mod player;
 mod silence;
+mod stage;
 mod table;
 mod view;
 mod watchers;
@@ -24,7 +26,7 @@ mod watchers;
 pub use apps::Apps;
 pub use captures::Captures;
 
-use crate::config::{DisplaySettings, Others, PlayerSettings, SendSettings};
+use crate::config::{DisplaySettings, InputSettings, Others, PlayerSettings, SendSettings};
 use crate::desktop::apps::list;
 use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
@@ -65,6 +67,7 @@ pub struct Equipment {
     pub send: SendSettings,
     pub displays: DisplaySettings,
     pub players: PlayerSettings,
+    pub input: InputSettings,
     pub control: ControlServer,
     pub video_socket: Arc<MediaSocket>,
     pub audio_socket: Arc<MediaSocket>,
@@ -359,7 +362,7 @@ impl RtspSessions for Sessions {
     fn offer(&self, session: SessionId) -> Option<RtspOffer> {
         let table = self.table();
         let secrets = &table.get(session)?.secrets;
-        let Equipment { ports, choice, .. } = &self.shared.equipment;
+        let Equipment { ports, choice, input, .. } = &self.shared.equipment;
         Some(RtspOffer {
             session: format!("{session}"),
             codecs: choice.codecs(),
@@ -370,6 +373,8 @@ impl RtspSessions for Sessions {
             audio_ping: secrets.audio_ping,
             connect_data: secrets.connect_data,
             rfi: choice.answers_invalidation(),
+            // There are no controllers yet that have any.
+            controller_sensors: input.record.is_some(),
         })
     }
 

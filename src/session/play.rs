@@ -3,8 +3,9 @@
 use super::end::End;
 use super::keyframes::{KeyFrames, Reason};
 use super::longterm::LongTerm;
-use super::player::{Command, Player, Stage, refuse};
+use super::player::{Command, Player, refuse};
 use super::silence::Silence;
+use super::stage::Stage;
 use super::view::Look;
 use crate::pipeline::StreamEvent;
 use crate::pipeline::source::Health;
@@ -69,6 +70,7 @@ impl<'a> Play<'a> {
                 },
                 _ = second.tick() => {
                     self.write_down();
+                    self.stage.hands.allow(self.player.allowed());
                     self.revoked()
                 }
                 event = self.stage.control.events.recv() => self.handle_control(event),
@@ -151,6 +153,8 @@ impl<'a> Play<'a> {
                 self.keys.handle_connected(Instant::now());
                 tracing::info!(%session, "plays");
             }
+            // What a player types is nothing for a log.
+            Some(ControlEvent::Input(_)) => {}
             Some(event) => tracing::trace!(%session, ?event, "control"),
         }
         None
@@ -243,6 +247,7 @@ impl<'a> Play<'a> {
         tracing::info!(session = %self.player.id, "another source shows: {}", look.name());
         self.player.page.write(|status| look.name().clone_into(&mut status.source));
         self.stage.view.follow(look);
+        self.player.direct(&self.stage.hands, &self.stage.view, self.stage.mode);
         self.keys.handle_reason(Reason::Rebuilt);
     }
 

@@ -5,21 +5,19 @@ use super::end::End;
 use super::journal::Page;
 use super::keep::Purpose;
 use super::play::Play;
+use super::stage::Stage;
 use super::table::Secrets;
 use super::view::View;
 use super::watchers::ONLY_WATCHES;
 use super::{Equipment, Shared, apps, budget, crowd, short};
 use crate::desktop::sink::Sink;
 use crate::memory;
-use crate::pipeline::StreamEvent;
 use crate::pipeline::audio::{AudioSpec, AudioStream};
 use crate::pipeline::description::{EncodeDescription, Mode};
 use crate::pipeline::limits;
-use crate::pipeline::stages;
 use crate::pipeline::video::{Loss, Sending, VideoSpec, VideoStream};
 use crate::protocol::params::StreamParams;
 use crate::protocol::rtsp::{RtspRefusal, SessionId};
-use crate::servers::control::ControlPeer;
 use crate::servers::media::Expected;
 use crate::servers::nvhttp::LaunchRequest;
 use anyhow::bail;
@@ -55,19 +53,6 @@ pub(super) struct Player {
     /// Clients ping from the moment that they know the payload, long before the stream is settled.
     pub video_expected: Expected,
     pub audio_expected: Expected,
-}
-
-/// All that runs for a session once its stream is settled.
-pub(super) struct Stage {
-    pub video: VideoStream,
-    pub audio: AudioStream,
-    pub view: View,
-    mode: Mode,
-    pub control: ControlPeer,
-    pub frame_interval: Duration,
-    pub adapter: Adapter,
-    pub video_events: mpsc::UnboundedReceiver<StreamEvent>,
-    pub audio_events: mpsc::UnboundedReceiver<StreamEvent>,
 }
 
 impl Player {
@@ -375,12 +360,21 @@ impl Player {
         let mut view = self.open_view(mode).await?;
         self.page.write(|status| view.name().clone_into(&mut status.source));
         view.attach(video.source());
+        let hands = self.grow_hands()?;
+        self.direct(&hands, &view, mode);
+        let take_input = Box::new(hands.taker());
         Ok(Stage {
             video,
             audio,
             view,
             mode,
-            control: equipment.control.admit(self.connect_data, self.launch.key.clone(), params.control_v2),
+            hands,
+            control: equipment.control.admit(
+                self.connect_data,
+                self.launch.key.clone(),
+                params.control_v2,
+                take_input,
+            ),
             adapter: Adapter::new(self.id, &equipment.send, params, Instant::now()),
             frame_interval: Duration::from_secs(params.video.fps.den.into()) / params.video.fps.num,
             video_events,
@@ -418,25 +412,6 @@ impl Player {
             socket: self.shared.equipment.audio_socket.as_fd(),
             sending: Sending::default(),
         }
-    }
-}
-
-impl Stage {
-    /// Ends everything but what was looked at.
-    async fn close(mut self) -> View {
-        let stats = self.video.stats();
-        tracing::debug!(
-            "pace: {}; encode: {:?}; packetize: {}; send: {}",
-            stats.pace,
-            stats.encode,
-            stats.packetize,
-            stats.send
-        );
-        let stages: Vec<String> = stages::read(&stats.send).iter().map(ToString::to_string).collect();
-        tracing::info!("a frame's way in ms, half/99 %/all of them within: {}", stages.join(", "));
-        self.view.detach();
-        tokio::join!(self.video.stop(), self.audio.stop());
-        self.view
     }
 }
 

@@ -2,11 +2,14 @@
 
 use super::captures::Entered;
 use crate::desktop::apps::process::Environment;
+use crate::desktop::portal::Region;
 use crate::desktop::sink::Sink;
+use crate::input::{Size, SizeOf};
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
 use crate::pipeline::source::{Health, Looking, Source};
+use crate::pipeline::upstream::Upstream;
 use crate::protocol::rtsp::SessionId;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -87,6 +90,21 @@ impl Look {
     }
 }
 
+/// What feels what a player does, and how large what is shown of it is by now.
+pub(super) enum Feels {
+    /// A display that takes events of its capture.
+    Display(Upstream, SizeOf),
+    /// This part of the desktop of the session that this process runs in.
+    OwnDesktop(Option<Region>, SizeOf),
+    Nothing,
+}
+
+fn size_of(caps: &gst::CapsRef) -> Option<Size> {
+    let length =
+        |name| caps.structure(0)?.get::<i32>(name).ok().and_then(|length| u32::try_from(length).ok());
+    Some(Size { width: length("width")?, height: length("height")? })
+}
+
 /// What a session looks at now.
 pub(super) struct View {
     look: Look,
@@ -155,6 +173,23 @@ impl View {
 
     pub fn source(&self) -> &Source {
         &self.look.source
+    }
+
+    pub fn feels(&self) -> Feels {
+        let Look { description, source, .. } = &self.look;
+        // Who plays does not keep the source.
+        let shown = Arc::downgrade(source);
+        let size: SizeOf = Arc::new(move || {
+            let caps = shown.upgrade()?.caps()?;
+            size_of(&caps)
+        });
+        if description.opens_display() {
+            Feels::Display(source.upstream(), size)
+        } else if description.uses_portal() && description.bus.is_none() {
+            Feels::OwnDesktop(source.upstream().region(), size)
+        } else {
+            Feels::Nothing
+        }
     }
 
     /// Gives `viewer` the last frame at once and every later one, until [`View::detach`].

@@ -199,10 +199,21 @@ def beat(stream, interval):
 
 
 def obey(o, stream):
-    """The line `look` tells what has been seen and heard so far, every other one and the end of input end the stream."""
-    while sys.stdin.readline() == "look\n":
-        tell("seen", **stream.result(), **look(o, stream))
-    stream.over.set()
+    """The line `look` tells what has been seen and heard so far, `act` with JSON does what a player does, `flood` sends
+    nonsense as input, and every other one and the end of input end the stream."""
+    acts = 0
+    while True:
+        word, _, rest = sys.stdin.readline().partition(" ")
+        if word == "look\n":
+            tell("seen", **stream.result(), **look(o, stream))
+        elif word == "act":
+            acts += 1
+            tell(f"acted-{acts}", answers=[stream.act(*what) for what in json.loads(rest)])
+        elif word == "flood":
+            tell("flooded", sent=stream.flood(*json.loads(rest)))
+        else:
+            stream.over.set()
+            return
 
 
 def wait(o, stream):
@@ -260,7 +271,7 @@ def arguments():
     p.add_argument("--rtsp-port", type=int, default=0, help="where the conversation is held instead of the port in the launch's answer")
     p.add_argument("--beat", type=float, default=0, metavar="SECONDS", help="tell so often what has arrived")
     p.add_argument("--seconds", type=float, default=5)
-    p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input; `look` tells instead")
+    p.add_argument("--until-told", action="store_true", help="end at a line, or the end, of standard input; `look` tells instead, `act` JSON does what a player does")
     p.add_argument("--decode", action="store_true", help="decode every frame afterwards")
     p.add_argument("--counter-at", type=lambda t: tuple(int(n) for n in t.split(",")), default=(0, 0))
     p.add_argument("--colour", type=area, action="append", default=[], metavar="NAME=X,Y,W,H")

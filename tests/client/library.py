@@ -5,12 +5,14 @@ Nothing is decoded while frames arrive, so that the client takes little of the m
 """
 
 import hashlib
+import random
 import threading
 import time
 from pathlib import Path
 
 import cffi
 import moonlight_python
+import nonsense
 from moonlight_python.stream import CDEF
 
 VIDEO_FORMATS = {"h264": 0x1, "hevc": 0x100, "av1": 0x1000}
@@ -23,12 +25,34 @@ UNITS_KEPT = 60
 DIRECT_SUBMIT = 0x1
 # Of a decoder that bears missing reference frames: H.264, HEVC, AV1.
 REFERENCE_INVALIDATION = 0x2 | 0x4 | 0x40
+# Of ENet: with neither, what comes late is dropped.
+RELIABLE, UNSEQUENCED = 1, 2
+CONTROL_CHANNELS = 48
 
 MORE_DECLARATIONS = """
 typedef struct { uint32_t data, fec, fecRecovered, fecFailed, oos, invalid, fecInvalid; } RTP_STATS;
 const RTP_STATS* LiGetRTPAudioStats(void);
 const RTP_STATS* LiGetRTPVideoStats(void);
 bool LiGetEstimatedRttInfo(uint32_t*, uint32_t*);
+int sendInputPacketOnControlStream(unsigned char* data, int length, uint8_t channel, uint32_t flags, bool more);
+int LiSendMousePositionEvent(short x, short y, short referenceWidth, short referenceHeight);
+int LiSendMouseMoveAsMousePositionEvent(short dx, short dy, short referenceWidth, short referenceHeight);
+int LiSendMouseButtonEvent(char action, int button);
+int LiSendHighResScrollEvent(short amount);
+int LiSendScrollEvent(signed char clicks);
+int LiSendHighResHScrollEvent(short amount);
+int LiSendHScrollEvent(signed char clicks);
+int LiSendKeyboardEvent(short key, char action, char modifiers);
+int LiSendKeyboardEvent2(short key, char action, char modifiers, char flags);
+int LiSendUtf8TextEvent(const char* text, unsigned int length);
+int LiSendTouchEvent(uint8_t event, uint32_t id, float x, float y, float pressure, float major, float minor, uint16_t rotation);
+int LiSendPenEvent(uint8_t event, uint8_t tool, uint8_t buttons, float x, float y, float pressure, float major, float minor, uint16_t rotation, uint8_t tilt);
+int LiSendControllerEvent(int buttons, unsigned char left, unsigned char right, short lx, short ly, short rx, short ry);
+int LiSendMultiControllerEvent(short pad, short plugged, int buttons, unsigned char left, unsigned char right, short lx, short ly, short rx, short ry);
+int LiSendControllerArrivalEvent(uint8_t pad, uint16_t plugged, uint8_t kind, uint32_t buttons, uint16_t capabilities);
+int LiSendControllerTouchEvent(uint8_t pad, uint8_t event, uint32_t id, float x, float y, float pressure);
+int LiSendControllerMotionEvent(uint8_t pad, uint8_t sensor, float x, float y, float z);
+int LiSendControllerBatteryEvent(uint8_t pad, uint8_t state, uint8_t percent);
 extern void* reed_solomon_decode_fn;
 extern uint32_t EncryptionFeaturesEnabled;
 extern STREAM_CONFIGURATION StreamConfig;
@@ -89,6 +113,28 @@ class Stream:
             codec={v: k for k, v in VIDEO_FORMATS.items()}.get(lib.NegotiatedVideoFormat, hex(lib.NegotiatedVideoFormat)),
         )
         lib.LiStopConnection()
+
+    def act(self, name, *arguments):
+        """Does what a player does: `LiSend…` of this name. 0, or what the library says against it."""
+        if name == "Utf8TextEvent":
+            text = arguments[0].encode()
+            return self.lib.LiSendUtf8TextEvent(text, len(text))
+        # Characters of C are numbers here.
+        chars = {"MouseButtonEvent": (0,), "KeyboardEvent": (1, 2), "KeyboardEvent2": (1, 2, 3)}.get(name, ())
+        given = [bytes([a]) if at in chars else a for at, a in enumerate(arguments)]
+        return getattr(self.lib, f"LiSend{name}")(*given)
+
+    def flood(self, seed, rate, seconds):
+        """Sends so many packets of nonsense a second as input. How many it sent."""
+        chance, sent, start = random.Random(seed), 0, time.monotonic()
+        while (passed := time.monotonic() - start) < seconds and not self.over.is_set():
+            while sent < rate * passed:
+                packet = nonsense.packet(chance)
+                flags = chance.choice([RELIABLE, 0, 0, UNSEQUENCED])
+                self.lib.sendInputPacketOnControlStream(packet, len(packet), chance.randrange(CONTROL_CHANNELS), flags, False)
+                sent += 1
+            time.sleep(0.001)
+        return sent
 
     def progress(self):
         counts = self.counts

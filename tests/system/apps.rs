@@ -80,7 +80,8 @@ fn nothing_that_a_client_sends_becomes_part_of_a_command_or_of_its_environment()
     let folder = tempfile::tempdir().unwrap();
     let seen = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     let here = folder.path().display();
-    let script = format!("cat /proc/$$/environ > {here}/told; cp /proc/$$/cmdline {here}/words; exec sleep 7777");
+    let script =
+        format!("cat /proc/$$/environ > {here}/told; cp /proc/$$/cmdline {here}/words; exec sleep 7777");
     let host = Host::with(&Setup { apps: Some(&app("game", &script, "")), ..Setup::default() });
     let client = Client::paired(&host);
     let game = client.run(&["apps"])["apps"]["game"].to_string();
@@ -92,12 +93,13 @@ fn nothing_that_a_client_sends_becomes_part_of_a_command_or_of_its_environment()
         ("640x360x60", "..%2F..%2Fhostile", &key),
         ("640x360x60", &game, "%60hostile%60"),
     ] {
-        let answer =
-            client.get(&format!("/launch?appid={appid}&mode={mode}&rikey={rikey}&rikeyid=1&localAudioPlayMode=0"));
+        let answer = client
+            .get(&format!("/launch?appid={appid}&mode={mode}&rikey={rikey}&rikeyid=1&localAudioPlayMode=0"));
         assert_ne!(answer["status"], 200, "{mode} {appid} {rikey}: {answer}");
     }
     assert_eq!((client.running_app().as_str(), seen("told").as_str()), ("0", ""));
-    let more = "&cmd=hostile&env=HOSTILE%3Dhostile&title=%24(hostile)&clientName=%3Bhostile&MOONPIPE_FPS=hostile";
+    let more =
+        "&cmd=hostile&env=HOSTILE%3Dhostile&title=%24(hostile)&clientName=%3Bhostile&MOONPIPE_FPS=hostile";
     client.stream(2, &["--app", "game", "--width", "640", "--height", "360", "--launch-more", more]);
     let told = until("the app tells", SOON, || Some(seen("told")).filter(|_| !seen("words").is_empty()));
     assert!(told.contains("MOONPIPE_FPS=60\0") && !told.to_lowercase().contains("hostile"), "{told}");

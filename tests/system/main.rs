@@ -14,6 +14,7 @@ mod encoders;
 mod ends;
 mod faults;
 mod idle;
+mod input;
 mod invalidation;
 mod linger;
 mod loss;

@@ -93,15 +93,7 @@ fn another_client_sees_the_same_until_the_display_goes() {
 fn one_who_may_only_watch_sees_what_is_shared_and_starts_nothing() {
     let _turn = turn();
     let (house, other, mut stream) = house("share", &[]);
-    let permit = |may| {
-        let listed = house.host.command(&["clients"]).stdout;
-        let listed = String::from_utf8_lossy(&listed).into_owned();
-        let name =
-            listed.lines().last().and_then(|line| line.split_whitespace().next()).expect("two are paired");
-        let permitted = house.host.command(&["clients", "permit", name, may]);
-        assert!(permitted.status.success(), "{permitted:?}");
-    };
-    permit("nothing");
+    house.host.permit_latest("nothing");
     house.play(&other, &LARGE, &[]);
     stream.tell_to_end();
     assert_eq!(stream.report(60).error, 0);
@@ -109,7 +101,7 @@ fn one_who_may_only_watch_sees_what_is_shared_and_starts_nothing() {
     let refused = other.run(&["stream", "--seconds", "2", "--app", "game"]);
     assert!(refused["refused"].to_string().contains("may only watch"), "{refused}");
     assert_eq!((house.starts(), other.running_app().as_str()), (1, "0"));
-    permit("everything");
+    house.host.permit_latest("everything");
     house.play(&other, &SMALL, &[]);
     assert_eq!(house.starts(), 2);
 }

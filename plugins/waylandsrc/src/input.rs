@@ -48,6 +48,16 @@ pub enum Input {
         name: String,
         pressed: bool,
     },
+    /// The key that gives one of these by itself, the first that any key gives; else the one with this code.
+    Symbol {
+        symbols: String,
+        otherwise: u32,
+        pressed: bool,
+    },
+    /// Typed whatever the layout is, and whatever keys are held.
+    Text {
+        text: String,
+    },
     TouchDown {
         id: u32,
         x: f64,
@@ -141,6 +151,12 @@ fn parse_structure(structure: &gst::StructureRef) -> Option<Input> {
         "touch-down" => Input::TouchDown { id: code("id")?, x: float("x")?, y: float("y")? },
         "touch-motion" => Input::TouchMotion { id: code("id")?, x: float("x")?, y: float("y")? },
         "touch-up" => Input::TouchUp { id: code("id")? },
+        "symbol" => Input::Symbol {
+            symbols: structure.get("symbols").ok()?,
+            otherwise: code("otherwise")?,
+            pressed: pressed()?,
+        },
+        "text" => Input::Text { text: structure.get("text").ok()? },
         "touch-frame" => Input::TouchFrame,
         "touch-cancel" => Input::TouchCancel,
         "release-all" => Input::ReleaseAll,
@@ -186,6 +202,11 @@ mod tests {
             ("event=key, code=30, pressed=false", Input::Key { code: 30, pressed: false }),
             ("event=scroll, y=-40", Input::Scroll { x: 0, y: -40 }),
             ("event=touch-down, id=7, x=1.0, y=2.0", Input::TouchDown { id: 7, x: 1.0, y: 2.0 }),
+            (
+                "event=symbol, symbols=(string)\"¥\\\\\", otherwise=(uint)43, pressed=true",
+                Input::Symbol { symbols: "¥\\".into(), otherwise: 43, pressed: true },
+            ),
+            ("event=text, text=(string)\"ß\"", Input::Text { text: "ß".into() }),
             ("event=touch-up, id=7", Input::TouchUp { id: 7 }),
             ("event=release-all", Input::ReleaseAll),
         ] {
@@ -195,9 +216,14 @@ mod tests {
 
     #[test]
     fn half_an_event_is_none() {
-        for text in
-            ["event=key, code=30", "event=key, pressed=true", "event=motion, x=1.0", "event=fly", "x=1.0"]
-        {
+        for text in [
+            "event=text",
+            "event=key, code=30",
+            "event=key, pressed=true",
+            "event=motion, x=1.0",
+            "event=fly",
+            "x=1.0",
+        ] {
             assert_eq!(custom(&format!("{INPUT_EVENT}, {text}")), Some(vec![]), "{text}");
         }
         assert_eq!(custom("SomethingElse, event=release-all"), None);

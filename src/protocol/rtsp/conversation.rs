@@ -77,6 +77,7 @@ mod tests {
             audio_ping: *b"FEDCBA9876543210",
             connect_data: 0xdead_beef,
             rfi: false,
+            controller_sensors: false,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct RtspOffer {
     pub connect_data: u32,
     /// The encoder can invalidate references. Says so only if every 0x0301 is answered.
     pub rfi: bool,
+    /// Touchpads and sensors of controllers are felt; clients keep them to themselves otherwise.
+    pub controller_sensors: bool,
 }
 
 /// Why the host will not go on; the client shows the status.

@@ -32,12 +32,18 @@ const MOST_SLICES: u32 = 16;
 /// `opusenc` codes 5.1 and 7.1: front, rear and side pairs, then centre and LFE.
 const SURROUND: [(u8, u8, &[u8]); 2] = [(4, 2, &[0, 1, 4, 5, 2, 3]), (5, 3, &[0, 1, 6, 7, 2, 3, 4, 5])];
 
+/// Bits of `x-ss-general.featureFlags`: what a client need not turn into something else.
+mod felt {
+    pub const TOUCH_AND_PEN: u32 = 1;
+    pub const CONTROLLER_SENSORS: u32 = 2;
+}
+
 /// What the host can, as the answer to DESCRIBE. Clients look for substrings; the rest is for people who read along.
 pub fn describe(offer: &RtspOffer) -> String {
     let mut lines =
         vec!["v=0".into(), "o=moonpipe 0 0 IN IP4 0.0.0.0".into(), "s=moonpipe".into(), "t=0 0".into()];
-    // No pen, touch or pad sensors yet.
-    lines.push("a=x-ss-general.featureFlags:0".into());
+    let sensors = if offer.controller_sensors { felt::CONTROLLER_SENSORS } else { 0 };
+    lines.push(format!("a=x-ss-general.featureFlags:{}", felt::TOUCH_AND_PEN | sensors));
     let supported = encryption::CONTROL_V2 | encryption::VIDEO | encryption::AUDIO;
     lines.push(format!("a=x-ss-general.encryptionSupported:{supported}"));
     // Input is worth the cost always; whether the picture is, the client's owner knows better (it asks for it on

@@ -142,7 +142,16 @@ fn offer(codecs: &[Codec], rfi: bool) -> RtspOffer {
         audio_ping: [b'a'; 16],
         connect_data: 4,
         rfi,
+        controller_sensors: false,
     }
+}
+
+#[test]
+fn what_is_felt_is_described() {
+    let plain = offer(ALL, true);
+    assert!(describe(&plain).contains("x-ss-general.featureFlags:1\r\n"));
+    let felt = RtspOffer { controller_sensors: true, ..plain };
+    assert!(describe(&felt).contains("x-ss-general.featureFlags:3\r\n"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod socket;
 mod worker;
 
 use crate::protocol::control::{ControlEvent, HostMessage};
+use crate::protocol::input::Input;
 use crate::protocol::params::SessionKey;
 use crate::protocol::seal::ControlSeal;
 use std::io::{self, Write};
@@ -21,8 +22,11 @@ use worker::{Command, Worker};
 
 /// A client pings ten times a second; this long without a word means that it is gone.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Events that wait for a session at most; input beyond them is dropped.
+/// Events that wait for a session at most; what comes beyond them is dropped.
 const MAX_EVENTS: usize = 1024;
+
+/// Takes what a client's player does, on the thread of the control port: it must not wait for anything.
+pub type TakeInput = Box<dyn Fn(Input) + Send>;
 
 /// The control port of the host.
 pub struct ControlServer {
@@ -49,8 +53,9 @@ impl ControlServer {
     }
 
     /// Lets in the one client that connects with `connect_data`, which no other admitted client may have. `v2` is what
-    /// ANNOUNCE settled (`control_v2`). Dropping the answer closes its connection and forgets it.
-    pub fn admit(&self, connect_data: u32, key: SessionKey, v2: bool) -> ControlPeer {
+    /// ANNOUNCE settled (`control_v2`). Input does not come with the events: there is no time to lose. Dropping the answer
+    /// closes its connection and forgets it.
+    pub fn admit(&self, connect_data: u32, key: SessionKey, v2: bool, take_input: TakeInput) -> ControlPeer {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, events) = mpsc::channel(MAX_EVENTS);
         let seal = Box::new(ControlSeal::new(&key, v2));
@@ -60,6 +65,7 @@ impl ControlServer {
             connect_data,
             seal,
             events: sender,
+            take_input,
             round_trip: Arc::clone(&round_trip),
         });
         ControlPeer { events, sender: ControlSender { id, mailbox: self.mailbox.clone() }, round_trip }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::control::termination;
+use crate::protocol::input::{Input, Sensor};
 use crate::protocol::seal::Side;
 use crate::servers::udp;
 use rusty_enet::{EventNoRef, Host, HostSettings, MTU_MAX, Packet, PacketReceived, PeerID};
@@ -127,7 +128,11 @@ fn start_with(silence: Duration) -> Running {
 
 /// A connected client.
 fn joined(host: &Running) -> (Client, ControlPeer) {
-    let mut peer = host.server.admit(DATA, KEY, true);
+    joined_with(host, Box::new(|_| {}))
+}
+
+fn joined_with(host: &Running, take_input: TakeInput) -> (Client, ControlPeer) {
+    let mut peer = host.server.admit(DATA, KEY, true, take_input);
     let mut client = Client::connect(host.v4, "127.0.0.1:0", DATA, true);
     assert_eq!(client.event(&mut peer), ControlEvent::Connected);
     (client, peer)
@@ -142,7 +147,7 @@ fn alive(client: &mut Client, peer: &mut ControlPeer) {
 fn both_versions_speak_both_ways_over_both_ip_versions() {
     let host = start();
     for (v2, address, from) in [(false, host.v4, "127.0.0.1:0"), (true, host.v6, "[::1]:0")] {
-        let mut peer = host.server.admit(DATA, KEY, v2);
+        let mut peer = host.server.admit(DATA, KEY, v2, Box::new(|_| {}));
         let mut client = Client::connect(address, from, DATA, v2);
         assert_eq!(client.event(&mut peer), ControlEvent::Connected);
         client.send(1, &IDR);
@@ -153,6 +158,29 @@ fn both_versions_speak_both_ways_over_both_ip_versions() {
         peer.sender.send(HostMessage::Led { pad: 1, red: 2, green: 3, blue: 4 });
         client.until("the host's message", |client| !client.heard.is_empty());
         assert_eq!(client.heard[0], HostMessage::Led { pad: 1, red: 2, green: 3, blue: 4 }.encode());
+    }
+}
+
+/// What is unknown or broken among it harms nothing.
+#[test]
+fn input_arrives_in_order() {
+    let host = start();
+    let (felt, feels) = std_mpsc::channel();
+    let take_input = Box::new(move |input| felt.send(input).unwrap());
+    let (mut client, _peer) = joined_with(&host, take_input);
+    let unknown = [6, 2, 8, 0, 0, 0, 0, 4, 0xff, 0, 0, 0x55];
+    let broken = [6, 2, 9, 0, 0, 0, 0, 5, 8, 0, 0, 0, 77];
+    let way = |dx| [6, 2, 12, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, dx, 0, 0];
+    for message in [&way(1)[..], &unknown, &unknown, &broken, &way(2)] {
+        client.send(3, message);
+    }
+    for dx in [1, 2] {
+        let mut next = None;
+        client.until("input", |_| {
+            next = feels.try_recv().ok();
+            next.is_some()
+        });
+        assert_eq!(next, Some(Input::RelativeMotion { dx, dy: 0 }));
     }
 }
 
@@ -205,7 +233,7 @@ fn a_client_that_speaks_stays_although_it_does_not_hear() {
     let host = start_with(silence);
     let (mut client, mut peer) = joined(&host);
     client.enet.socket_mut().deaf = true;
-    peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: 1 });
+    peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: Sensor::Accelerometer });
     let begin = Instant::now();
     while client.heard.is_empty() {
         assert!(begin.elapsed() < PATIENCE, "what the host had to say comes at last");
@@ -249,7 +277,7 @@ fn a_client_may_change_its_port() {
         *client.enet.socket_mut() = Roaming::new("127.0.0.1:0");
         alive(&mut client, &mut peer);
         let heard = client.heard.len();
-        peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: 1 });
+        peer.sender.send(HostMessage::Motion { pad: 0, hertz: 0, sensor: Sensor::Accelerometer });
         client.until("the answer at the new port", |client| client.heard.len() > heard);
     }
 }

@@ -1,12 +1,14 @@
 //! The thread of the control port: it owns ENet and every connection.
 
-use crate::protocol::control::{self, ControlEvent, HostMessage};
+use crate::protocol::control::{self, ControlEvent, HostMessage, MessageError};
+use crate::protocol::input::InputError;
 use crate::protocol::seal::{ControlSeal, SealError, Side};
+use crate::servers::control::TakeInput;
 use crate::servers::control::gate::OpenError;
 use crate::servers::control::socket::ControlSocket;
 use crate::servers::noise::Noise;
 use rusty_enet::{EventNoRef, Host, HostSettings, Packet, PeerID, PeerState};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -47,6 +49,8 @@ const LAST_LINGER: Duration = Duration::from_millis(300);
 /// No message of a client comes near.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
+/// Kinds of input that are remembered as unknown; clients know a few that we do not, if any.
+const MAX_UNKNOWN_INPUTS: usize = 16;
 
 pub enum Command {
     Admit {
@@ -54,6 +58,7 @@ pub enum Command {
         connect_data: u32,
         seal: Box<ControlSeal>,
         events: mpsc::Sender<ControlEvent>,
+        take_input: TakeInput,
         round_trip: Arc<AtomicU32>,
     },
     Send {
@@ -76,6 +81,8 @@ pub struct Worker {
     woken: UnixStream,
     commands: std_mpsc::Receiver<Command>,
     noise: Arc<Noise>,
+    /// Kinds of input that were said to be unknown.
+    unknown_inputs: BTreeSet<u32>,
     /// After this long without a word a client is gone.
     silence: Duration,
     clients: HashMap<u64, Client>,
@@ -90,6 +97,7 @@ struct Client {
     next_sequence: u32,
     /// `None` once it is over.
     events: Option<mpsc::Sender<ControlEvent>>,
+    take_input: TakeInput,
     slot: Option<PeerID>,
     last_heard: Instant,
     /// In milliseconds, as ENet smooths it.
@@ -129,7 +137,8 @@ impl Worker {
         host.set_maximum_packet_size(MAX_MESSAGE_BYTES).expect("not zero");
         host.set_maximum_waiting_data(MAX_WAITING_BYTES).expect("not zero");
         let (clients, closing) = (HashMap::new(), HashMap::new());
-        Ok(Self { host, socket, woken, commands, noise, silence, clients, closing })
+        let unknown_inputs = BTreeSet::new();
+        Ok(Self { host, socket, woken, commands, noise, unknown_inputs, silence, clients, closing })
     }
 
     pub fn run(mut self) {
@@ -150,13 +159,14 @@ impl Worker {
     fn obey(&mut self) -> bool {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Admit { id, connect_data, seal, events, round_trip }) => {
+                Ok(Command::Admit { id, connect_data, seal, events, take_input, round_trip }) => {
                     self.host.socket_mut().gate.admit(connect_data);
                     let client = Client {
                         connect_data,
                         seal: *seal,
                         next_sequence: 0,
                         events: Some(events),
+                        take_input,
                         slot: None,
                         last_heard: Instant::now(),
                         round_trip,
@@ -287,11 +297,21 @@ impl Worker {
         client.last_heard = Instant::now();
         client.round_trip.store(round_trip, Ordering::Relaxed);
         match control::parse(&plain) {
+            Ok(ControlEvent::Input(input)) => (client.take_input)(input),
             Ok(event) => client.report(event),
+            Err(MessageError::Input(InputError::Unknown(kind))) => self.unknown_input(kind, address),
             Err(error) => {
                 tracing::debug!(peer = %address, "{error}");
                 self.noise.hear("a control message that means nothing here", address);
             }
+        }
+    }
+
+    /// A newer client has more kinds of input, and does not send them once.
+    fn unknown_input(&mut self, kind: u32, address: SocketAddr) {
+        let new = self.unknown_inputs.len() < MAX_UNKNOWN_INPUTS && self.unknown_inputs.insert(kind);
+        if new {
+            tracing::debug!(peer = %address, "{}; not said again", InputError::Unknown(kind));
         }
     }
 

@@ -26,6 +26,7 @@ pub struct Running {
     events: Lines,
     noise: Lines,
     doing: String,
+    acts: u32,
     witness: Witness,
 }
 
@@ -176,7 +177,7 @@ impl Client {
             .expect("python starts");
         let events = Lines::collect(child.stdout.take().expect("piped"));
         let noise = Lines::collect(child.stderr.take().expect("piped"));
-        Running { child, events, noise, doing: arguments.join(" "), witness: Witness::start() }
+        Running { child, events, noise, doing: arguments.join(" "), acts: 0, witness: Witness::start() }
     }
 }
 
@@ -259,6 +260,25 @@ impl Running {
     pub fn look(&mut self, limit: Duration) -> Report {
         writeln!(self.child.stdin.as_mut().expect("piped"), "look").expect("the client listens");
         serde_json::from_value(self.event("seen", limit)).expect("client.py and Report agree")
+    }
+
+    /// Does what a player does: of each list the name of a `LiSend…` and what it is called with. For streams with
+    /// `--until-told`.
+    #[track_caller]
+    pub fn act(&mut self, what: Value) {
+        self.acts += 1;
+        writeln!(self.child.stdin.as_mut().expect("piped"), "act {what}").expect("the client listens");
+        let answers = self.event(&format!("acted-{}", self.acts), Duration::from_secs(10))["answers"].take();
+        let all_sent = answers.as_array().is_some_and(|all| all.iter().all(|answer| answer == 0));
+        assert!(all_sent, "{what}: {answers}");
+    }
+
+    /// Sends so many packets of nonsense a second as input, for streams with `--until-told`. How many were sent.
+    pub fn flood(&mut self, seed: u64, a_second: u64, seconds: u64) -> u64 {
+        let stdin = self.child.stdin.as_mut().expect("piped");
+        writeln!(stdin, "flood [{seed}, {a_second}, {seconds}]").expect("the client listens");
+        let flooded = self.event("flooded", Duration::from_secs(2 * seconds + 20));
+        flooded["sent"].as_u64().expect("a number")
     }
 
     /// Ends a stream that was started with `--until-told`.

@@ -119,6 +119,15 @@ impl Host {
         self.child.id()
     }
 
+    /// What the client that was paired last may do from the next second on.
+    pub fn permit_latest(&self, may: &str) {
+        let listed = self.command(&["clients"]).stdout;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let name = listed.lines().last().and_then(|line| line.split_whitespace().next());
+        let permitted = self.command(&["clients", "permit", name.expect("one is paired"), may]);
+        assert!(permitted.status.success(), "{permitted:?}");
+    }
+
     /// `moonpipe ARGUMENTS` with this host's folders.
     pub fn command(&self, arguments: &[&str]) -> Output {
         let mut command = moonpipe(Path::new(MOONPIPE), self.folder.path(), arguments);

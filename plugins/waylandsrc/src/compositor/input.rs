@@ -15,13 +15,13 @@ use smithay::wayland::compositor::RegionAttributes;
 use smithay::wayland::pointer_constraints::{PointerConstraint, with_pointer_constraint};
 
 /// XKB counts keys from 8 on.
-const XKB_OFFSET: u32 = 8;
+pub const XKB_OFFSET: u32 = 8;
 
 /// How far a click of a wheel scrolls, in pixels.
 const CLICK_PIXELS: f64 = 15.0;
 
 /// Keys that a keymap may have.
-const KEYS: std::ops::Range<u32> = 1..0x300;
+pub const KEYS: std::ops::Range<u32> = 1..0x300;
 
 /// Symbols of a key that are looked at: plain, and with up to two modifiers.
 const LEVELS: u32 = 4;
@@ -49,6 +49,11 @@ impl State {
                 Some(code) => self.press_key(code, pressed, milliseconds),
                 None => gst::info!(CAT, "No key of the layout gives {name}"),
             },
+            Input::Symbol { symbols, otherwise, pressed } => {
+                let code = symbols.chars().find_map(|symbol| self.key_that_types(symbol));
+                self.press_key(code.unwrap_or(otherwise), pressed, milliseconds);
+            }
+            Input::Text { text } => self.type_text(&text, milliseconds),
             Input::TouchDown { id, x, y } => self.put_finger(id, Point::from((x, y)), milliseconds),
             Input::TouchMotion { id, x, y } => self.move_finger(id, Point::from((x, y)), milliseconds),
             Input::TouchUp { id } => self.lift_finger(id, milliseconds),
@@ -184,7 +189,7 @@ impl State {
         pointer.frame(self);
     }
 
-    fn press_key(&mut self, code: u32, pressed: bool, time: u32) {
+    pub fn press_key(&mut self, code: u32, pressed: bool, time: u32) {
         let state = if pressed { KeyState::Pressed } else { KeyState::Released };
         let (keyboard, serial) = (self.keyboard.clone(), SERIAL_COUNTER.next_serial());
         let code = Keycode::new(code.saturating_add(XKB_OFFSET));

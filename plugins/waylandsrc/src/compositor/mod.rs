@@ -17,6 +17,7 @@ mod shell;
 mod state;
 mod surfaces;
 mod swapchain;
+mod typing;
 mod views;
 mod windows;
 mod xwayland;

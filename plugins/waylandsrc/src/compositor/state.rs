@@ -2,6 +2,7 @@
 
 use super::drawing::{Scene, tell_cursor};
 use super::renderer::{Failure, Renderer};
+use super::typing::Typing;
 use super::views::{send_frame, take_feedback};
 use super::xwayland::X11;
 use super::{Command, Layout, Shared, cursor::Cursor, painter::Painter, windows::Windows};
@@ -104,6 +105,7 @@ pub struct State {
     pub windows: Windows,
     pub popups: PopupManager,
     pub cursor: Cursor,
+    pub typing: Typing,
     pub x11: Option<X11>,
     pub mode: Mode,
     pub stopped: bool,
@@ -148,6 +150,7 @@ impl State {
             windows: Windows::default(),
             popups: PopupManager::default(),
             cursor: Cursor::default(),
+            typing: Typing::default(),
             x11: None,
             mode,
             stopped: false,

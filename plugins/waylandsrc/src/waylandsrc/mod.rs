@@ -34,6 +34,9 @@
  * - `button`: `code` (uint, of linux/input-event-codes.h), `pressed` (boolean)
  * - `scroll`: `x`, `y` (int, 1/120 of a click to the right and down)
  * - `key`: `code` (uint, of linux/input-event-codes.h), `pressed` (boolean)
+ * - `symbol`: `symbols` (string): the key that types the first of these that any key types by itself, or else the one with
+ *   the code `otherwise` (uint); `pressed` (boolean)
+ * - `text`: `text` (string), typed whatever the layout is
  * - `touch-down`, `touch-motion`: `id` (uint), `x`, `y` (double, pixels); `touch-up`: `id`
  * - `touch-frame`: what was said about fingers belongs together; `touch-cancel`
  * - `release-all`: everything that is down goes up

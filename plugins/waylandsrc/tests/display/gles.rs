@@ -13,7 +13,7 @@ mod misbehaviour;
 
 /// What tests of the other renderer use, for this one.
 mod harness {
-    pub use crate::harness::{PATIENCE, Shot, eventually};
+    pub use crate::harness::{PATIENCE, Shot, eventually, floods};
     use std::ops::Deref;
 
     pub struct Show(crate::harness::Show);

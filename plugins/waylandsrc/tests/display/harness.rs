@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Long enough for a machine that stands still at times.
@@ -25,6 +25,12 @@ static RUNTIME_DIR: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 pub fn init() -> PathBuf {
     RUNTIME_DIR.path().to_owned()
+}
+
+/// Held by tests that flood a display: two at once would leave neither the processors that it takes.
+pub fn floods() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until `look` finds something.

@@ -1,7 +1,7 @@
 //! Clients that do wrong hurt only themselves.
 
 use super::client::Client;
-use super::harness::{PATIENCE, Show, eventually};
+use super::harness::{PATIENCE, Show, eventually, floods};
 use super::shm;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -71,6 +71,7 @@ const GET_REGISTRY: u16 = 1;
 
 #[test]
 fn who_sends_without_end_is_cut_off() {
+    let _alone = floods();
     let neighbour = Neighbour::start();
     let mut client = Client::connect(neighbour.show.connect());
     let window = client.full_window(GREEN);
@@ -95,6 +96,7 @@ fn who_sends_without_end_is_cut_off() {
 
 #[test]
 fn who_never_reads_is_cut_off() {
+    let _alone = floods();
     let neighbour = Neighbour::start();
     let mut deaf = neighbour.show.connect();
     send_until_cut(&mut deaf, |number| request(DISPLAY, GET_REGISTRY, &[2 + number]));
@@ -234,6 +236,7 @@ fn a_client_that_dies_at_any_moment_is_forgotten() {
 
 #[test]
 fn a_flood_does_not_keep_the_display_from_stopping() {
+    let _alone = floods();
     let neighbour = Neighbour::start();
     let mut flood = neighbour.show.connect();
     let mut answers = flood.try_clone().unwrap();

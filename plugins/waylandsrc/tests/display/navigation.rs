@@ -99,6 +99,34 @@ fn the_event_of_our_own_says_codes_and_fine_steps() {
 }
 
 #[test]
+fn a_key_may_be_named_by_what_it_types() {
+    let (show, mut wev) = start();
+    for (symbols, code) in [("q", "24"), ("¥\\\\", "51"), ("я", "38")] {
+        for (pressed, state) in [(true, "1 (pressed)"), (false, "0 (released)")] {
+            let key = format!("symbols=(string)\"{symbols}\", otherwise=(uint)30, pressed={pressed}");
+            show.send_input(&format!("event=symbol, {key}"));
+            wev.says(&["wl_keyboard", &format!("key: {code};"), state]);
+        }
+    }
+}
+
+#[test]
+fn text_is_typed_whatever_the_layout_is() {
+    let (show, mut wev) = start();
+    show.send_input("event=text, text=(string)\"aA@é字\"");
+    for symbol in ["a", "A", "at", "eacute", "U5B57"] {
+        wev.says(&[&format!("sym: {symbol} ")]);
+    }
+    show.send_input("event=key, code=(uint)16, pressed=true");
+    wev.says(&["wl_keyboard", "key: 24;", "1 (pressed)"]);
+    wev.says(&["sym: q "]);
+    show.send_input("event=text, text=(string)\"X\"");
+    wev.says(&["sym: X "]);
+    show.send_input("event=key, code=(uint)16, pressed=false");
+    wev.says(&["wl_keyboard", "key: 24;", "0 (released)"]);
+}
+
+#[test]
 fn fingers_touch() {
     let (show, mut wev) = start();
     let at = |x, y| NavigationEvent::TouchDown { identifier: 3, x, y, pressure: 1.0, modifier_state: NONE };

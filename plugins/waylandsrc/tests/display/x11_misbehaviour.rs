@@ -1,7 +1,7 @@
 //! X11 programs that do wrong hurt themselves, and the other X11 programs of their display at most: they have one server.
 
 use super::client::Client;
-use super::harness::{PATIENCE, Show, eventually};
+use super::harness::{PATIENCE, Show, eventually, floods};
 use super::x11::start;
 use gst::prelude::*;
 use smithay::reexports::x11rb;
@@ -11,7 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 use x11rb::connection::Connection;
 use x11rb::errors::ReplyOrIdError;
-use x11rb::protocol::xproto::{ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, Window, WindowClass};
+use x11rb::protocol::xproto::{
+    ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, Window, WindowClass,
+};
 use x11rb::rust_connection::RustConnection;
 
 const GREEN: u32 = 0x00ff00;
@@ -93,6 +95,7 @@ impl Drop for Flood {
 
 /// A display with a decent client, which goes on whatever an X11 program does.
 fn beside(flood: impl FnOnce(&str) -> Flood, times: u64) {
+    let _alone = floods();
     let (show, display) = start("video/x-raw,width=64,height=48");
     let mut client = Client::connect(show.connect());
     let window = client.full_window(0xff0000);
