@@ -293,6 +293,7 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
     }
     write(user.path(), "capture/test.toml", "rank = 7\nlaunch = \"videotestsrc ! video/x-raw\"\n");
     write(user.path(), "capture/rare.toml", "needs = [\"nosuchsrc\"]\nlaunch = \"nosuchsrc speed=3\"\n");
+    write(user.path(), "capture/deadly.toml", "launch = \"ximagesrc use-damage=false ! videoconvert\"\n");
     let library = library(Some(user.path()));
     for (file, _, line, reason) in &cases {
         let refused = library
@@ -307,6 +308,8 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
     assert_eq!(library.capture["test"].common.rank, 7, "a user's file shadows the built-in one");
     assert!(!library.capture["test"].follows_client());
     assert_eq!(library.capture["rare"].common.obstacle.as_deref(), Some("there is no element nosuchsrc"));
+    let deadly = library.capture["deadly"].common.obstacle.as_deref().expect("it must not run in the host");
+    assert!(deadly.contains("ximagesrc ends the process"), "{deadly}");
     assert!(library.encode.contains_key("h264-x264"));
 }
 

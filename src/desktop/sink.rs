@@ -35,10 +35,7 @@ impl Sink {
     pub async fn open(description: &str) -> Option<Sink> {
         let wish = Wish { name: unique_name(), description: description.to_owned() };
         let node = match try_to_make(&wish).await {
-            Ok(node) => {
-                tracing::info!("the sink {} is there", wish.name);
-                Some(node)
-            }
+            Ok(node) => Some(node),
             Err(failure) if failure.may_pass(connection::was_seen()) => {
                 tracing::info!("the sink {} comes later: {}", wish.name, failure.reason);
                 None
@@ -117,7 +114,6 @@ async fn keep(wish: Wish, mut node: Option<Node>) {
         sleep(patience.pause()).await;
         match try_to_make(&wish).await {
             Ok(made) => {
-                tracing::info!("the sink {} is there", wish.name);
                 told.clear();
                 node = Some(made);
             }
@@ -170,7 +166,9 @@ async fn try_to_make(wish: &Wish) -> Result<Node, Failure> {
         Node::make(connection, wish).await
     };
     let late = || Failure { reason: "PipeWire does not answer".into(), refused: false };
-    timeout(ANSWER_LIMIT, made).await.unwrap_or_else(|_| Err(late()))
+    let node = timeout(ANSWER_LIMIT, made).await.unwrap_or_else(|_| Err(late()))?;
+    tracing::info!("the sink {} is there", wish.name);
+    Ok(node)
 }
 
 /// A node that is there.

@@ -363,19 +363,14 @@ fn size_fault(sample: &gst::Sample) -> Option<String> {
     }
     let info = gst_video::VideoInfo::from_caps(caps).ok()?;
     let (width, height) = (info.width(), info.height());
+    let fault = |came: String| format!("the source changed its size without saying so: {came}");
     if let Some(meta) = buffer.meta::<gst_video::VideoMeta>() {
         let (its_width, its_height) = (meta.width(), meta.height());
-        return ((its_width, its_height) != (width, height)).then(|| {
-            format!("the source changed its size without saying so: {its_width}x{its_height} came for {width}x{height}")
-        });
-    }
-    if buffer.size() == info.size() {
-        return None;
+        let fits = (its_width, its_height) == (width, height);
+        return (!fits).then(|| fault(format!("{its_width}x{its_height} came for {width}x{height}")));
     }
     let (is, should) = (buffer.size(), info.size());
-    Some(format!(
-        "the source changed its size without saying so: {is} bytes came for {width}x{height}, which has {should}"
-    ))
+    (is != should).then(|| fault(format!("{is} bytes came for {width}x{height}, which has {should}")))
 }
 
 #[cfg(test)]

@@ -88,9 +88,9 @@ impl Choice {
         }
         if let Some(pixels) = self.pixels_per_second() {
             // What most play at.
-            let players = pixels / (1920 * 1080 * 60);
+            let players = pixels as f64 / f64::from(1920 * 1080 * 60);
             tracing::info!(
-                "encodes {} million pixels in a second: {players} players at 1920x1080 and 60 fps",
+                "encodes {} million pixels in a second: {players:.1} times 1920x1080 at 60 fps",
                 pixels / 1_000_000
             );
         }
@@ -147,10 +147,10 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
         return None;
     }
     let mut choice = Choice::default();
-    let (mut remembered, mut costs) = (BTreeMap::new(), BTreeMap::new());
+    let (mut reports, mut costs) = (BTreeMap::new(), BTreeMap::new());
     for (description, outcome) in candidates.into_iter().zip(outcomes) {
         if let Outcome::Works { report, .. } = &outcome {
-            remembered.insert(Cache::key(description), report.clone());
+            reports.insert(report_key(description), report.clone());
             let mut description = description.clone();
             description.obeys_key_requests = report.obeys_key_requests;
             description.answers_invalidation = report.answers_invalidation;
@@ -160,21 +160,16 @@ pub fn choose_with(library: &Library, cache_dir: &Path, program: &Path, stop: &A
         choice.verdicts.push(Verdict { name, codec: description.codec, rank, outcome });
     }
     // With nothing else to do. Where there are several codecs, the first one costs the least.
-    if let Some((codec, encoders)) = choice.encoders.first_key_value() {
-        let key = format!("{codec}: {}", cost::launch_text(&encoders[0]));
+    if let Some(encoder) = choice.encoders.values().find_map(|all| all.first()) {
+        let key = cache_key(encoder, &cost::launch_text(encoder));
         let known = cache.costs.get(&key).copied();
-        match known.map_or_else(|| cost::ask(&encoders[0], program, stop), Ok) {
-            Ok(cost) => {
-                costs.insert(key, cost);
-                choice.cost = Some(cost);
-            }
-            Err(error) => tracing::info!("what {} bears is not known: {error:#}", encoders[0].name()),
-        }
+        choice.cost = known.or_else(|| measure(encoder, program, stop));
+        costs.extend(choice.cost.map(|cost| (key, cost)));
     }
     if stop.load(Ordering::Acquire) {
         return None;
     }
-    cache.replace(remembered, costs);
+    cache.replace(reports, costs);
     Some(choice)
 }
 
@@ -208,7 +203,7 @@ fn judge(description: &EncodeDescription, cache: &Cache, program: &Path, stop: &
     if let Some(reason) = &description.common.obstacle {
         return Outcome::CannotWork(reason.clone());
     }
-    if let Some(report) = cache.known.get(&Cache::key(description)) {
+    if let Some(report) = cache.reports.get(&report_key(description)) {
         return Outcome::Works { report: report.clone(), cached: true };
     }
     if stop.load(Ordering::Acquire) {
@@ -220,10 +215,25 @@ fn judge(description: &EncodeDescription, cache: &Cache, program: &Path, stop: &
     }
 }
 
-/// Probes that worked. Failures are tried again at every start: a driver may have been busy or missing.
+fn report_key(description: &EncodeDescription) -> String {
+    cache_key(description, &probe::launch_text(description))
+}
+
+/// What is known by this launch text holds for no other.
+fn cache_key(description: &EncodeDescription, launch: &str) -> String {
+    format!("{}: {launch}", description.codec)
+}
+
+fn measure(encoder: &EncodeDescription, program: &Path, stop: &AtomicBool) -> Option<Cost> {
+    let unknown = |error| tracing::info!("what {} bears is not known: {error:#}", encoder.name());
+    cost::ask(encoder, program, stop).map_err(unknown).ok()
+}
+
+/// Probes that worked, and what was measured. Failures are tried again at every start: a driver may have been busy or
+/// missing.
 struct Cache {
     file: PathBuf,
-    known: BTreeMap<String, Report>,
+    reports: BTreeMap<String, Report>,
     costs: BTreeMap<String, Cost>,
 }
 
@@ -241,19 +251,15 @@ impl Cache {
         let text = std::fs::read(&file).unwrap_or_default();
         let read: CacheFile = serde_json::from_slice(&text).unwrap_or_default();
         let is_ours = read.gstreamer == gst::version_string();
-        let (known, costs) = if is_ours { (read.encoders, read.costs) } else { Default::default() };
-        Cache { file, known, costs }
+        let (reports, costs) = if is_ours { (read.encoders, read.costs) } else { Default::default() };
+        Cache { file, reports, costs }
     }
 
-    fn key(description: &EncodeDescription) -> String {
-        format!("{}: {}", description.codec, probe::launch_text(description))
-    }
-
-    fn replace(self, encoders: BTreeMap<String, Report>, costs: BTreeMap<String, Cost>) {
-        if encoders == self.known && costs == self.costs {
+    fn replace(self, reports: BTreeMap<String, Report>, costs: BTreeMap<String, Cost>) {
+        if reports == self.reports && costs == self.costs {
             return;
         }
-        let content = CacheFile { gstreamer: gst::version_string().to_string(), encoders, costs };
+        let content = CacheFile { gstreamer: gst::version_string().to_string(), encoders: reports, costs };
         let json = serde_json::to_vec_pretty(&content).expect("plain strings and numbers");
         if let Err(error) = crate::files::write_private(&self.file, &json) {
             tracing::debug!(

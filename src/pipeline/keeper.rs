@@ -318,7 +318,7 @@ impl Keeper {
 /// A portal that died while it was asked never answers.
 fn in_time(limit: Duration, building: Building) -> Building {
     let late = move |_| Err(anyhow!("it does not start within {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, building).map(move |built| built.unwrap_or_else(late)).boxed()
+    timeout(limit, building).map(move |built| built.unwrap_or_else(late)).boxed()
 }
 
 /// Waits for ever when nothing changes.

@@ -1,4 +1,4 @@
-//! An output that was made for one player, as the source sees it that shows it. [`crate`]'s `outputs` make them.
+//! An output that was made for one player, as the source sees it that shows it. [`crate::outputs`] makes them.
 
 use super::description::Mode;
 use futures_util::future::BoxFuture;

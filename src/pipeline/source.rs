@@ -142,6 +142,14 @@ impl Source {
         self.health.clone()
     }
 
+    /// Why it does not come back, if that is so.
+    pub fn why_over(&self) -> Option<String> {
+        match &*self.health.borrow() {
+            Health::Over(reason) => Some(reason.clone()),
+            Health::Runs | Health::Stands(_) | Health::Rebuilt(_) => None,
+        }
+    }
+
     /// Where apps can show themselves, while there is a capture that is a display.
     pub fn display(&self) -> watch::Receiver<Option<Display>> {
         self.display.clone()

@@ -1,7 +1,6 @@
 //! What each player has running: started once, found again by whoever comes back, ended when its player quits.
 
-use super::table::Entry;
-use super::{End, Handle, Shared};
+use super::{End, Shared};
 use crate::desktop::apps::catalog::Catalog;
 use crate::desktop::apps::list::{App, Exit};
 use crate::desktop::apps::process::{self, Environment, Running};
@@ -25,6 +24,14 @@ pub struct Apps {
 struct Table {
     started: u64,
     by_client: HashMap<Fingerprint, Started>,
+}
+
+impl Table {
+    /// Takes out what runs of `client` if it is this.
+    fn take_if(&mut self, client: &Fingerprint, is_it: impl FnOnce(&Started) -> bool) -> Option<Started> {
+        self.by_client.get(client).filter(|started| is_it(started))?;
+        self.by_client.remove(client)
+    }
 }
 
 /// An app of a client.
@@ -61,8 +68,7 @@ impl Apps {
     pub async fn end_other(&self, client: &Fingerprint, app: u32) {
         let other = {
             let mut table = self.table();
-            let is_other = table.by_client.get(client).is_some_and(|started| started.app != app);
-            if is_other { table.by_client.remove(client) } else { None }
+            table.take_if(client, |started| started.app != app)
         };
         end(other).await;
     }
@@ -90,9 +96,7 @@ impl Apps {
 
     /// The same, if `session` started it.
     pub(super) fn take_of(&self, client: &Fingerprint, session: SessionId) -> Option<Started> {
-        let mut table = self.table();
-        let is_its = table.by_client.get(client).is_some_and(|started| started.session == session);
-        if is_its { table.by_client.remove(client) } else { None }
+        self.table().take_if(client, |started| started.session == session)
     }
 
     /// What runs of `client` is `session`'s from now on.
@@ -137,8 +141,7 @@ impl Apps {
         heir: Fingerprint,
     ) -> Option<Started> {
         let mut table = self.table();
-        table.by_client.get(owner).filter(|started| started.session == session)?;
-        let started = table.by_client.remove(owner)?;
+        let started = table.take_if(owner, |started| started.session == session)?;
         table.by_client.insert(heir, started)
     }
 
@@ -164,15 +167,9 @@ impl Shared {
         // One that was taken from the list since plays on as it is.
         let Some(app) = apps.find(app).await else { return Ok(()) };
         let is_wanted = || {
-            if !self.may_launch(&client) {
-                return false;
-            }
+            let may_launch = self.may_launch(&client);
             let table = self.table();
-            let is_over = |entry: &Entry<Handle>| entry.handle.stop.borrow().is_some();
-            table.running_app(&client) == app.id
-                && table.is_newest(session)
-                && table.get(session).is_some_and(|entry| !is_over(entry))
-                && !table.is_closing()
+            may_launch && table.wants((session, client), app.id) && !table.is_closing()
         };
         let started = apps.start((session, client), &app, environment, is_wanted)?;
         let Some((number, mut running)) = started else { return Ok(()) };

@@ -13,7 +13,7 @@ use crate::pipeline::capture::CaptureSpec;
 use crate::pipeline::description::{CaptureDescription, Describes, Mode};
 use crate::pipeline::library;
 use crate::pipeline::rebuild::Limits;
-use crate::pipeline::source::{Health, Source};
+use crate::pipeline::source::Source;
 use crate::servers::admin::{SWITCH_LIMIT, Switched};
 use anyhow::{anyhow, bail};
 use std::collections::BTreeMap;
@@ -194,11 +194,7 @@ impl Captures {
         let _starting = self.starting.lock().await;
         let shared = self.now().shared.clone();
         if let Some(source) = shared {
-            let over = match &*source.health().borrow() {
-                Health::Over(reason) => Some(reason.clone()),
-                _ => None,
-            };
-            let Some(reason) = over else {
+            let Some(reason) = source.why_over() else {
                 return Ok(self.enter(Look::new(description, source), mode).await);
             };
             tracing::info!("capture {}: {reason}; started again", description.name());

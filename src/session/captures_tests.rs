@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipeline::source::Health;
 use crate::protocol::params::Fps;
 use gst::prelude::*;
 use std::future::Future;

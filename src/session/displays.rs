@@ -3,8 +3,8 @@
 //! A display belongs to one client. It is active while a session of the client shows it. When the client leaves without
 //! quitting it lingers, app and all, for the same client to come back to. One that is replaced by a newer session of its
 //! client lingers too, until that one has settled what it plays; from a session that does not let go in time the newer one
-//! takes it by force. A client has one display. What becomes of a client that launches what another one has on a display says the
-//! configuration ([`Others`]).
+//! takes it by force. A client has one display. What becomes of a client that launches what another one has on a display
+//! says the configuration ([`Others`]).
 
 use crate::config::{DisplaySettings, Linger, Others};
 use crate::identity::Fingerprint;
@@ -27,6 +27,7 @@ pub(super) enum Leaving {
 /// What becomes of the display of a session that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
+    /// It waits for the client.
     Kept,
     /// It is for the session to end.
     Removed,
@@ -60,6 +61,12 @@ struct Display<W> {
     played: bool,
     held: W,
     state: State,
+}
+
+impl<W> Display<W> {
+    fn is_active(&self) -> bool {
+        matches!(self.state, State::Active { .. })
+    }
 }
 
 /// Every display that is not removed; `W` is what is held of one.
@@ -129,27 +136,23 @@ impl<W: Clone> Displays<W> {
         if others == Others::OwnDisplay || self.by_client.get(client).is_some_and(|own| own.app == app) {
             return None;
         }
-        let is_active = |display: &Display<W>| matches!(display.state, State::Active { .. });
         let mut owners = self.by_client.iter().filter(|(_, display)| display.app == app);
         // What nobody plays there is nothing to share.
         let owner = match others {
-            Others::Share => owners.find(|(_, display)| is_active(display)),
-            _ => owners.max_by_key(|(_, display)| is_active(display)),
+            Others::Share => owners.find(|(_, display)| display.is_active()),
+            _ => owners.max_by_key(|(_, display)| display.is_active()),
         };
         owner.map(|(owner, _)| (others, *owner))
     }
 
     /// Whether `owner` shows `app` now.
     pub fn shows(&self, owner: &Fingerprint, app: u32) -> bool {
-        let shows =
-            |display: &Display<W>| display.app == app && matches!(display.state, State::Active { .. });
-        self.by_client.get(owner).is_some_and(shows)
+        self.by_client.get(owner).is_some_and(|display| display.app == app && display.is_active())
     }
 
     /// What `owner` shows now.
     pub fn shown(&self, owner: &Fingerprint) -> Option<W> {
-        let display = self.by_client.get(owner)?;
-        matches!(display.state, State::Active { .. }).then(|| display.held.clone())
+        self.by_client.get(owner).filter(|display| display.is_active()).map(|display| display.held.clone())
     }
 
     /// `heir` takes over what `owner` has with `app`, unless a session of the owner still holds it.
@@ -240,21 +243,18 @@ impl<W: Clone> Displays<W> {
         Some((client, self.handle_released(&client)?))
     }
 
-    pub fn lingers(&self, client: &Fingerprint) -> bool {
-        self.waiting(client).is_some()
-    }
-
     /// What waits for `client`.
-    pub fn waits(&self, client: &Fingerprint) -> Option<W> {
-        self.waiting(client).map(|display| display.held.clone())
+    pub fn waiting(&self, client: &Fingerprint) -> Option<W> {
+        self.lingering(client).map(|display| display.held.clone())
     }
 
-    fn waiting(&self, client: &Fingerprint) -> Option<&Display<W>> {
-        self.by_client.get(client).filter(|display| matches!(display.state, State::Lingering { .. }))
+    fn lingering(&self, client: &Fingerprint) -> Option<&Display<W>> {
+        self.by_client.get(client).filter(|display| !display.is_active())
     }
 
     fn take_lingering(&mut self, client: &Fingerprint) -> Option<Display<W>> {
-        if self.lingers(client) { self.by_client.remove(client) } else { None }
+        self.lingering(client)?;
+        self.by_client.remove(client)
     }
 
     fn active_of(&mut self, client: &Fingerprint, session: SessionId) -> Option<&mut Display<W>> {

@@ -250,8 +250,7 @@ impl Model {
         for client in CLIENTS {
             let (left, shown) = (self.left(client), self.shown(client));
             let session = |past: &Past| SessionId(past.session);
-            prop_assert_eq!(self.displays.lingers(&id(client)), left.is_some());
-            prop_assert_eq!(self.displays.waits(&id(client)), left.map(session));
+            prop_assert_eq!(self.displays.waiting(&id(client)), left.map(session));
             prop_assert_eq!(self.displays.shown(&id(client)), shown.map(session));
             for app in APPS {
                 let shows = shown.is_some_and(|past| past.app == app);

@@ -22,28 +22,8 @@ fn open(displays: &mut Sessions, client: Fingerprint, session: u64, app: u32) {
     displays.handle_opened(client, SessionId(session), app, SessionId(session));
 }
 
-/// It comes to that when the older session was about to have its display while the newer one looked for it.
-#[test]
-fn what_an_older_session_left_too_late_is_removed_when_another_was_opened() {
-    let mut displays = Displays::new(settings(Linger::For(KEPT)));
-    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
-    open(&mut displays, ADA, 1, 7);
-    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Replaced));
-    let removed = displays.handle_opened(ADA, SessionId(2), 7, SessionId(2));
-    assert_eq!((removed, displays.lingers(&ADA)), (Some(SessionId(1)), false));
-    assert_eq!(displays.handle_lost(&ADA, SessionId(2)), Some(SessionId(2)));
-}
-
-#[test]
-fn a_guest_has_something_to_see_while_the_owner_shows_it() {
-    let mut displays = Displays::new(settings(Linger::For(KEPT)));
-    assert!(!displays.shows(&ADA, 7));
-    open(&mut displays, ADA, 1, 7);
-    assert!(displays.shows(&ADA, 7) && !displays.shows(&ADA, 8));
-    displays.handle_played(&ADA, SessionId(1));
-    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Away));
-    assert!(!displays.shows(&ADA, 7));
-    assert_eq!(displays.waits(&ADA), Some(SessionId(1)));
+fn lingers(displays: &Sessions, client: &Fingerprint) -> bool {
+    displays.waiting(client).is_some()
 }
 
 fn leave(
@@ -54,8 +34,8 @@ fn leave(
     leaving: Leaving,
 ) -> bool {
     let left = displays.handle_left(now, client, SessionId(session), leaving, || SessionId(session));
-    assert!(left != Left::Kept || displays.lingers(client));
-    displays.lingers(client)
+    assert!(left != Left::Kept || lingers(displays, client));
+    lingers(displays, client)
 }
 
 fn name(displays: &Sessions) -> &'static str {
@@ -199,6 +179,30 @@ fn an_older_session_that_hangs_has_no_say_in_the_display_that_a_newer_one_took()
         displays.handle_played(&ADA, SessionId(2));
         assert!(leave(&mut displays, begin, &ADA, 2, Leaving::Away));
     }
+}
+
+/// It comes to that when the older session was about to have its display while the newer one looked for it.
+#[test]
+fn what_an_older_session_left_too_late_is_removed_when_another_was_opened() {
+    let mut displays = Displays::new(settings(Linger::For(KEPT)));
+    assert_eq!(displays.handle_return(ADA, SessionId(2), 7), Found::Nothing);
+    open(&mut displays, ADA, 1, 7);
+    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Replaced));
+    let removed = displays.handle_opened(ADA, SessionId(2), 7, SessionId(2));
+    assert_eq!((removed, lingers(&displays, &ADA)), (Some(SessionId(1)), false));
+    assert_eq!(displays.handle_lost(&ADA, SessionId(2)), Some(SessionId(2)));
+}
+
+#[test]
+fn a_guest_has_something_to_see_while_the_owner_shows_it() {
+    let mut displays = Displays::new(settings(Linger::For(KEPT)));
+    assert!(!displays.shows(&ADA, 7));
+    open(&mut displays, ADA, 1, 7);
+    assert!(displays.shows(&ADA, 7) && !displays.shows(&ADA, 8));
+    displays.handle_played(&ADA, SessionId(1));
+    assert!(leave(&mut displays, Instant::now(), &ADA, 1, Leaving::Away));
+    assert!(!displays.shows(&ADA, 7));
+    assert_eq!(displays.waiting(&ADA), Some(SessionId(1)));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use super::{Shared, apps, short};
 use crate::config::DisplaySettings;
 use crate::identity::Fingerprint;
 use crate::pipeline::description::Mode;
-use crate::pipeline::source::Health;
 use crate::protocol::rtsp::SessionId;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,7 +20,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// The displays of this host.
 pub(super) struct Keep {
     displays: Mutex<Displays<Held>>,
-    /// Displays and apps.
+    /// Of displays and apps.
     pub(super) endings: Endings,
 }
 
@@ -38,14 +37,6 @@ pub(super) struct Purpose {
 pub(super) struct Removed {
     app: Option<apps::Started>,
     held: Held,
-}
-
-/// Why what is held does not come back.
-fn why_over(held: &Held) -> Option<String> {
-    match &*held.source.health().borrow() {
-        Health::Over(reason) => Some(reason.clone()),
-        _ => None,
-    }
 }
 
 /// Waits until a removed display has ended.
@@ -77,7 +68,7 @@ impl Shared {
                 Found::Other(held) => (held, false),
             }
         };
-        let over = why_over(&held);
+        let over = held.source.why_over();
         if let Some(reason) = &over {
             tracing::info!(%session, client = %short(&client), "its display is gone: {reason}");
         }
@@ -176,15 +167,13 @@ impl Shared {
         loop {
             tick.tick().await;
             self.remove_those_that_waited();
-            if !self.keep.displays().lingers(&client) {
-                return;
-            }
-            if !self.equipment.clients.is_paired(&client) {
-                self.release_display(&client, &End::Revoked.to_string());
-            }
-            let waits = self.keep.displays().waits(&client);
-            if let Some(reason) = waits.as_ref().and_then(why_over) {
-                self.release_display(&client, &reason);
+            let Some(held) = self.keep.displays().waiting(&client) else { return };
+            let over = match self.equipment.clients.is_paired(&client) {
+                true => held.source.why_over(),
+                false => Some(End::Revoked.to_string()),
+            };
+            if let Some(why) = over {
+                self.release_display(&client, &why);
             }
         }
     }

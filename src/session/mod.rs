@@ -135,18 +135,7 @@ impl Sessions {
     /// client had before is gone.
     async fn start(&self, mut request: LaunchRequest, app: u32) -> Result<Launched, Refusal> {
         request.app = app;
-        // Said here because a client shows the answer to its launch.
-        let choice = &self.shared.equipment.choice;
-        if let Some(reason) = request.mode.and_then(|mode| limits::launch_refusal(choice, mode)) {
-            return Err(Refusal::new(400, reason));
-        }
-        if let Some(refusal) = self.shared.refuse_without_output(app).await {
-            return Err(refusal);
-        }
-        if let Some(refusal) = self.shared.refuse_other(&request.client, app).await {
-            return Err(refusal);
-        }
-        if let Some(refusal) = self.shared.refuse_watcher(&request.client, app).await {
+        if let Some(refusal) = self.refusal(&request).await {
             return Err(refusal);
         }
         // Who has to leave is not one too many.
@@ -186,9 +175,7 @@ impl Sessions {
             (table.insert(entry), before)
         };
         tracing::info!(session = %id, client = %short(&client), peer = %request.peer, "launched");
-        let name =
-            self.shared.equipment.clients.find(&client).map_or_else(|| short(&client), |known| known.name);
-        let page = self.shared.journal.open(id, client, name);
+        let page = self.shared.journal.open(id, client, self.shared.name_of(&client));
         let player = Player::new(id, self.shared.clone(), request, &secrets, stopped, page.clone());
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -205,7 +192,7 @@ impl Sessions {
         });
         release(before, End::Replaced).await;
         // What a later launch has begun meanwhile is not this one's to end.
-        let is_wanted = || self.shared.wants((id, client), app);
+        let is_wanted = || self.table().wants((id, client), app);
         if is_wanted()
             && let Some(removed) = self.shared.release_other_display(&client, app)
         {
@@ -221,6 +208,21 @@ impl Sessions {
             return Err(Refusal::new(503, "This client launched again meanwhile, or quit."));
         }
         Ok(Launched { rtsp_port: self.shared.equipment.ports.rtsp() })
+    }
+
+    /// Why this is not to be had at all. Said here because a client shows the answer to its launch.
+    async fn refusal(&self, LaunchRequest { client, app, mode, .. }: &LaunchRequest) -> Option<Refusal> {
+        let choice = &self.shared.equipment.choice;
+        if let Some(reason) = mode.and_then(|mode| limits::launch_refusal(choice, mode)) {
+            return Some(Refusal::new(400, reason));
+        }
+        if let Some(refusal) = self.shared.refuse_without_output(*app).await {
+            return Some(refusal);
+        }
+        if let Some(refusal) = self.shared.refuse_other(client, *app).await {
+            return Some(refusal);
+        }
+        self.shared.refuse_watcher(client, *app).await
     }
 
     fn room(&self) -> Room {
@@ -253,6 +255,19 @@ impl Shared {
 
     fn mark_played(&self, id: SessionId) {
         self.table().mark_played(id);
+    }
+
+    /// For the owner.
+    fn name_of(&self, client: &Fingerprint) -> String {
+        self.equipment.clients.find(client).map_or_else(|| short(client), |known| known.name)
+    }
+}
+
+impl Table<Handle> {
+    /// This launch of the client is its last, and nobody has ended it or quit what it launched.
+    fn wants(&self, (session, client): (SessionId, Fingerprint), app: u32) -> bool {
+        let is_on = self.get(session).is_some_and(|entry| entry.handle.stop.borrow().is_none());
+        is_on && self.is_newest(session) && self.running_app(&client) == app
     }
 }
 

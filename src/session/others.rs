@@ -3,9 +3,8 @@
 
 use super::end::End;
 use super::keep::Purpose;
-use super::table::Table;
 use super::view::{Look, View};
-use super::{Handle, Shared, apps, release, short};
+use super::{Shared, apps, release, short};
 use crate::config::Others;
 use crate::identity::Fingerprint;
 use crate::protocol::rtsp::SessionId;
@@ -27,7 +26,7 @@ impl Shared {
         let sessions = {
             let table = self.table();
             // It may be about to launch another one, and keep this no longer than that takes.
-            if table.running_app(&owner) != app || !wants(&table, heir, app) {
+            if table.running_app(&owner) != app || !table.wants(heir, app) {
                 return;
             }
             table.of_client(&owner).map(|entry| entry.handle.clone()).collect()
@@ -54,7 +53,7 @@ impl Shared {
         let mut displays = self.keep.displays();
         {
             let table = self.table();
-            if table.of_client(owner).next().is_some() || !wants(&table, (session, heir), app) {
+            if table.of_client(owner).next().is_some() || !table.wants((session, heir), app) {
                 return None;
             }
         }
@@ -86,24 +85,9 @@ impl Shared {
         if owner.is_some_and(|owner| !self.keep.displays().shows(&owner, app)) { 0 } else { app }
     }
 
-    /// This launch of the client is its last, and was not quit.
-    pub(super) fn wants(&self, heir: (SessionId, Fingerprint), app: u32) -> bool {
-        wants(&self.table(), heir, app)
-    }
-
     /// Who has `app` on a display, if that means this for `client`.
     pub(super) fn owner_under(&self, others: Others, client: &Fingerprint, app: u32) -> Option<Fingerprint> {
         let (meant, owner) = self.keep.displays().meets(client, app)?;
         (meant == others).then_some(owner)
     }
-
-    fn name_of(&self, client: &Fingerprint) -> String {
-        self.equipment.clients.find(client).map_or_else(|| short(client), |known| known.name)
-    }
-}
-
-/// The client still waits for that.
-fn wants(table: &Table<Handle>, (session, client): (SessionId, Fingerprint), app: u32) -> bool {
-    let is_on_its_way = table.get(session).is_some_and(|entry| entry.handle.stop.borrow().is_none());
-    is_on_its_way && table.is_newest(session) && table.running_app(&client) == app
 }

@@ -121,14 +121,16 @@ impl<H> Table<H> {
 
     /// The newest session that was launched from `peer` without sealed RTSP and does not play yet.
     pub fn plain(&self, peer: IpAddr) -> Option<SessionId> {
-        let waits = |entry: &Entry<H>| !entry.sealed && !entry.played && entry.peer == peer;
-        self.sessions.iter().rev().find(|(_, entry)| waits(entry)).map(|(id, _)| *id)
+        self.waiting_plain(peer).last().map(|(id, _)| id)
     }
 
     /// A client other than this one was launched from `peer` without sealed RTSP and does not play yet.
     pub fn plain_of_another(&self, peer: IpAddr, client: &Fingerprint) -> bool {
-        let waits = |entry: &Entry<H>| !entry.sealed && !entry.played && entry.peer == peer;
-        self.sessions.values().any(|entry| waits(entry) && entry.client != *client)
+        self.waiting_plain(peer).any(|(_, entry)| entry.client != *client)
+    }
+
+    fn waiting_plain(&self, peer: IpAddr) -> impl Iterator<Item = (SessionId, &Entry<H>)> {
+        self.iter().filter(move |(_, entry)| !entry.sealed && !entry.played && entry.peer == peer)
     }
 
     pub fn running_app(&self, client: &Fingerprint) -> u32 {

@@ -62,11 +62,10 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     let _turn = turn();
     let mut house = House::with_sinks("[displays]\nlinger = 1\n");
     let identity = about(&house.client, "uniqueid");
-    let mut opened = BTreeSet::new();
-    let mut killed = Vec::new();
+    let mut killed = Killed::default();
     for step in WHILE_IT_BEGINS {
         let stream = house.client.start_stream(60, &SMALL);
-        house = kill_at(house, step, &identity, (&mut opened, &mut killed));
+        house = kill_at(house, step, &identity, &mut killed);
         drop(stream);
     }
     for step in WHILE_IT_ENDS {
@@ -75,7 +74,7 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
         stream.picture();
         house.host.wait_log("game runs", SOON);
         stream.tell_to_end();
-        house = kill_at(house, step, &identity, (&mut opened, &mut killed));
+        house = kill_at(house, step, &identity, &mut killed);
     }
     // While it ends because it was told to.
     let stream = house.client.start_stream(60, &SMALL);
@@ -83,29 +82,32 @@ fn nothing_is_left_of_a_host_that_was_killed_at_any_step() {
     house.host.wait_log("game runs", SOON);
     assert!(!house.xwaylands().is_empty() && !house.displays().is_empty(), "there is what is to go");
     send_signal(house.host.pid(), libc::SIGTERM);
-    house = kill_at(house, "ended: the host ends", &identity, (&mut opened, &mut killed));
+    house = kill_at(house, "ended: the host ends", &identity, &mut killed);
     drop(stream);
     // What was left in folders is used again, and goes with that.
     house.play(&house.client, &SMALL, &[]);
     until("the display goes", SOON, || house.displays().is_empty().then_some(()));
-    opened.extend(x11(&house.host));
-    assert!(!opened.is_empty(), "displays for X11 programs");
-    until("what X11 left goes", SOON, || (!opened.iter().any(is_left)).then_some(()));
-    assert_eq!((left(&identity), x11_of(&killed)), (0, vec![]));
+    killed.x11.extend(x11(&house.host));
+    assert!(!killed.x11.is_empty(), "displays for X11 programs");
+    until("what X11 left goes", SOON, || (!killed.x11.iter().any(is_left)).then_some(()));
+    assert_eq!((left(&identity), x11_of(&killed.pids)), (0, vec![]));
     house.host.stop();
 }
 
-/// Of the host that runs then, the next one is there.
-fn kill_at(
-    mut house: House,
-    step: &str,
-    identity: &str,
-    (opened, killed): (&mut BTreeSet<String>, &mut Vec<u32>),
-) -> House {
+/// The hosts that were killed so far.
+#[derive(Default)]
+struct Killed {
+    pids: Vec<u32>,
+    /// Numbers of the X11 displays that they opened.
+    x11: BTreeSet<String>,
+}
+
+/// Kills the host as soon as its log says this. The next one is there then.
+fn kill_at(mut house: House, step: &str, identity: &str, killed: &mut Killed) -> House {
     house.host.wait_log(step, SOON);
     house.host.kill();
-    opened.extend(x11(&house.host));
-    killed.push(house.host.pid());
+    killed.x11.extend(x11(&house.host));
+    killed.pids.push(house.host.pid());
     let sinks = || house.desktop.as_ref().expect("it has sinks").sinks();
     until(&format!("its sink is gone, killed at {step:?}"), SOON, || sinks().is_empty().then_some(()));
     let house = house.again();
@@ -117,7 +119,7 @@ fn kill_at(
     let sockets: Vec<_> = house.displays().into_iter().filter(|name| !name.ends_with(".lock")).collect();
     let answers = sockets.iter().any(|name| UnixStream::connect(house.runtime_dir().join(name)).is_ok());
     assert!(sockets.len() <= 1 && !answers, "{sockets:?}, killed at {step:?}");
-    let x11 = x11_of(killed);
+    let x11 = x11_of(&killed.pids);
     assert!(x11.len() <= 1, "{x11:?}, killed at {step:?}");
     house
 }

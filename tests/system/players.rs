@@ -65,7 +65,7 @@ fn play(host: &Host, clients: &[Client; 4]) -> (Vec<Report>, Report) {
     let network = Network::before(host, 1);
     let port = network.rtsp_port.to_string();
     let before = host.ticks();
-    let streams: Vec<Running> = clients
+    let mut streams: Vec<Running> = clients
         .iter()
         .zip(PLAYERS)
         .enumerate()
@@ -83,7 +83,6 @@ fn play(host: &Host, clients: &[Client; 4]) -> (Vec<Report>, Report) {
     let script = [(0, ten_percent), (35, slow), (50, Conditions::default())];
     network.play(&script.map(|(second, like)| (Duration::from_secs(second), Step::Become(like))).to_vec());
     until("half of the time is over", 2 * TOGETHER, || (monotonic_seconds() - begin > 30.0).then_some(()));
-    let mut streams = streams;
     let mut killed = streams.remove(KILLED);
     let seen = killed.look(SOON);
     killed.kill();

@@ -49,7 +49,7 @@ mod tests {
 
     /// Also the plugin that lies beside the program, which is a folder above that of its tests.
     fn init() {
-        super::super::super::init().unwrap();
+        crate::pipeline::init().unwrap();
         if gst::ElementFactory::find("x264rfienc").is_none() {
             let tests = std::env::current_exe().unwrap();
             let plugin = tests.parent().and_then(Path::parent).unwrap().join("libgstx264rfi.so");

@@ -57,10 +57,12 @@ impl Client {
         if !is_due(&self.uncounted) {
             return false;
         }
-        let shared = |name: &str| match name {
-            _ if name == WlShmPool::interface().name || name == WlBuffer::interface().name => 1,
-            _ if name == ZwpLinuxBufferParamsV1::interface().name => MOST_PLANES,
-            _ => 0,
+        let shared = |name: &str| {
+            if name == ZwpLinuxBufferParamsV1::interface().name {
+                MOST_PLANES
+            } else {
+                usize::from(name == WlShmPool::interface().name || name == WlBuffer::interface().name)
+            }
         };
         count_objects(display, client.id(), shared) > MOST_SHARED
     }

@@ -1,7 +1,7 @@
 //! What is seen, as elements for whatever renderer draws it.
 
 use super::cursor::Cursor;
-use super::renderer::Draws;
+use super::renderer::SceneRenderer;
 use super::views;
 use super::windows::Windows;
 use smithay::backend::renderer::element::memory::MemoryRenderBufferRenderElement;
@@ -38,7 +38,7 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// What is seen, from front to back. What cannot be imported is left out.
-    pub fn elements<R: Draws>(&self, renderer: &mut R) -> Vec<Element<R>> {
+    pub fn elements<R: SceneRenderer>(&self, renderer: &mut R) -> Vec<Element<R>> {
         let mut elements = Vec::new();
         if let Some((cursor, at)) = self.cursor {
             draw_cursor(cursor, at, renderer, &mut elements);
@@ -52,7 +52,12 @@ impl Scene<'_> {
         elements
     }
 
-    fn draw_layers<R: Draws>(&self, layers: &[Layer], renderer: &mut R, elements: &mut Vec<Element<R>>) {
+    fn draw_layers<R: SceneRenderer>(
+        &self,
+        layers: &[Layer],
+        renderer: &mut R,
+        elements: &mut Vec<Element<R>>,
+    ) {
         let map = layer_map_for_output(self.output);
         for layer in layers.iter().flat_map(|layer| map.layers_on(*layer).rev()) {
             let Some(place) = map.layer_geometry(layer) else { continue };
@@ -77,7 +82,7 @@ fn physical(point: Point<i32, Logical>) -> Point<i32, Physical> {
     point.to_physical(1)
 }
 
-fn draw_cursor<R: Draws>(
+fn draw_cursor<R: SceneRenderer>(
     cursor: &Cursor,
     at: Point<f64, Logical>,
     renderer: &mut R,

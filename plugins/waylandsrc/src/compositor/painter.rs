@@ -2,10 +2,11 @@
 
 use super::Layout;
 use super::drawing::Scene;
-use super::renderer::{Draw, Failure, Frame, tracker};
+use super::renderer::{Draw, Failure, Frame};
 use super::swapchain::{Canvas, Swapchain};
 use crate::mode::Mode;
 use smithay::backend::renderer::damage::OutputDamageTracker;
+use smithay::utils::Transform;
 
 /// Pictures of one mode.
 #[derive(Debug)]
@@ -64,4 +65,8 @@ impl Painter {
         self.last = Some(buffer.copy());
         Ok(Some(buffer))
     }
+}
+
+fn tracker(mode: Mode) -> OutputDamageTracker {
+    OutputDamageTracker::new((mode.width, mode.height), 1.0, Transform::Normal)
 }

@@ -8,7 +8,9 @@ use smithay::desktop::{PopupKind, WindowSurfaceType, layer_map_for_output};
 use smithay::reexports::wayland_server::backend::DisconnectReason;
 use smithay::reexports::wayland_server::protocol::wl_shm::{self, WlShm};
 use smithay::reexports::wayland_server::protocol::{
-    wl_buffer::WlBuffer, wl_shm_pool, wl_shm_pool::WlShmPool, wl_surface::WlSurface,
+    wl_buffer::WlBuffer,
+    wl_shm_pool::{self, WlShmPool},
+    wl_surface::WlSurface,
 };
 use smithay::reexports::wayland_server::{self, DataInit, Dispatch, DisplayHandle, Resource};
 use smithay::wayland::buffer::BufferHandler;

@@ -4,7 +4,7 @@
 //! those before 23.1 say it in a message that it only keeps: then it is found here.
 
 use super::drawing::Element;
-use super::renderer::Draws;
+use super::renderer::SceneRenderer;
 use super::state::State;
 use smithay::backend::renderer::element::surface::render_elements_from_surface_tree;
 use smithay::backend::renderer::element::{AsRenderElements, Kind};
@@ -44,7 +44,11 @@ pub fn is_shown(window: &Window) -> bool {
     window.alive() && surface_of(window).is_some_and(has_picture)
 }
 
-pub fn elements<R: Draws>(window: &Window, renderer: &mut R, at: Point<i32, Physical>) -> Vec<Element<R>> {
+pub fn elements<R: SceneRenderer>(
+    window: &Window,
+    renderer: &mut R,
+    at: Point<i32, Physical>,
+) -> Vec<Element<R>> {
     if window.is_wayland() {
         return window.render_elements(renderer, at, Scale::from(1.0), 1.0);
     }

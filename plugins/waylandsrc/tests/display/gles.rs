@@ -71,7 +71,7 @@ fn shot(renderer: &str, scale: i32) -> Shot {
     show.picture_with("the mark", |shot| shot.at(1, 1) == MARK)
 }
 
-/// The greatest difference of a channel, in the left or the right half.
+/// The greatest difference of a channel in these columns.
 fn difference(one: &Shot, other: &Shot, columns: std::ops::Range<usize>) -> u8 {
     let places = columns.flat_map(|x| (0..HEIGHT as usize).map(move |y| (x, y)));
     let differences = places.flat_map(|(x, y)| {

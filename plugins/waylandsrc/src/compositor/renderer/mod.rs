@@ -14,7 +14,6 @@ use smithay::backend::renderer::damage::OutputDamageTracker;
 use smithay::backend::renderer::pixman::PixmanRenderer;
 use smithay::backend::renderer::{self, ImportAll, ImportMem, ImportMemWl, RendererSuper};
 use smithay::reexports::wayland_server::protocol::wl_shm;
-use smithay::utils::Transform;
 use std::fmt::Display;
 
 /// What is behind all windows, and opaque.
@@ -42,10 +41,13 @@ impl Choice {
     }
 }
 
-/// What takes pictures from clients, and draws them.
-pub trait Draws: renderer::Renderer<TextureId: Clone + Send + 'static> + ImportAll + ImportMem {}
+/// A renderer of the library that a [`Scene`]'s elements are made for: it takes pictures from clients.
+pub trait SceneRenderer:
+    renderer::Renderer<TextureId: Clone + Send + 'static> + ImportAll + ImportMem
+{
+}
 
-impl<R: renderer::Renderer<TextureId: Clone + Send + 'static> + ImportAll + ImportMem> Draws for R {}
+impl<R: renderer::Renderer<TextureId: Clone + Send + 'static> + ImportAll + ImportMem> SceneRenderer for R {}
 
 /// How pictures of a mode lie in memory: rows without gaps.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Failure {
 /// Draws into memory.
 pub trait Draw {
     type Texture: renderer::Texture + Clone + Send + 'static;
-    type Renderer: Draws + RendererSuper<TextureId = Self::Texture>;
+    type Renderer: SceneRenderer + RendererSuper<TextureId = Self::Texture>;
 
     fn renderer(&mut self) -> &mut Self::Renderer;
 
@@ -151,10 +153,6 @@ impl Renderer {
             Self::Gles(gles) => Some(gles),
         }
     }
-}
-
-pub fn tracker(mode: Mode) -> OutputDamageTracker {
-    OutputDamageTracker::new((mode.width, mode.height), 1.0, Transform::Normal)
 }
 
 /// GStreamer names bytes in the order of memory, the others in that of a little-endian word.
