@@ -26,7 +26,8 @@ soak: build ## play recordings of 100 Mbit/s for a minute, bad networks, and hal
 	MOONPIPE_SEED=$${MOONPIPE_SEED:-$$(date +%s)} MOONPIPE_SOAK_SECONDS=$${MOONPIPE_SOAK_SECONDS:-1800} \
 		$(CARGO) test --release --locked --test system -- --nocapture soak::
 
-bench: ## run every benchmark and print the tables (QUICK=1: fewer rounds)
+bench: build ## run every benchmark and print the tables (QUICK=1: fewer rounds)
+	scripts/install-dependencies --tests
 	$(CARGO) bench --workspace --bench '*' --locked -- $(if $(QUICK),--quick)
 
 lint: ## check formatting and clippy

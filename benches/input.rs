@@ -1,6 +1,10 @@
 //! How long a mouse event takes from its datagram to whatever takes input: through ENet, the seal, the queue and the thread
 //! of a session's hands, with a client on the library that the host uses. Once alone, once while every core has other work.
 
+#[path = "../plugins/gamestream/benches/common/mod.rs"]
+mod common;
+
+use common::{Options, Table, number, print_machine, quantile};
 use moonpipe::input::{Allowed, Hands, Injector};
 use moonpipe::protocol::input::Input;
 use moonpipe::protocol::params::SessionKey;
@@ -97,23 +101,13 @@ fn measure(client: &mut Client, told: &Receiver<(Instant, i32)>, count: usize) -
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    delays.sort();
     delays
 }
 
-fn print(what: &str, delays: &[Duration]) {
-    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
-    println!(
-        "{what}: {} mouse events, half injected within {:.3} ms of their datagram, 99 % within {:.3} ms, all within {:.3} ms",
-        delays.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
-}
-
 fn main() {
-    let count = if std::env::args().any(|argument| argument == "--quick") { 200 } else { 2000 };
+    let Options { quick, .. } = Options::from_args();
+    let count = if quick { 200 } else { 2000 };
+    print_machine("Input", format!("{count} mouse events, a hundred a second."));
     let socket = udp::bind(0).expect("a port");
     let port = socket.local_addr().expect("bound").port();
     let server = ControlServer::start(socket).expect("a thread");
@@ -123,7 +117,7 @@ fn main() {
     hands.direct(move || Box::new(Clock(tell)));
     let _peer = server.admit(DATA, KEY, true, Box::new(hands.taker()));
     let mut client = Client::connect(port);
-    print("alone", &measure(&mut client, &told, count));
+    let alone = measure(&mut client, &told, count);
 
     let over = Arc::new(AtomicBool::new(false));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -133,7 +127,14 @@ fn main() {
             std::thread::spawn(move || while !over.load(Ordering::Relaxed) {})
         })
         .collect();
-    print("beside a busy thread for each core", &measure(&mut client, &told, count));
+    let beside = measure(&mut client, &told, count);
     over.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|thread| thread.join().expect("it does nothing"));
+
+    let mut table = Table::new(&["ms from datagram to injection", "median", "99 %", "all"]);
+    for (what, delays) in [("alone", alone), ("beside a busy thread for each core", beside)] {
+        let within = |share| number(quantile(&delays, share).as_secs_f64() * 1e3);
+        table.row([what.to_owned(), within(0.5), within(0.99), within(1.0)]);
+    }
+    table.print("Mouse events are injected");
 }

@@ -49,6 +49,8 @@ pub struct Frames {
     pub sent: u64,
     /// Key frames among those sent.
     pub key: u64,
+    /// Those sent that show a new picture; nothing is known of an encoder that takes their times off frames.
+    pub new: u64,
     /// Pictures shown again because the source had no newer one.
     pub repeated: u64,
     /// Dropped after encoding; the client sees a gap for each.

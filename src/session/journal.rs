@@ -2,6 +2,7 @@
 
 use super::adaptation::Figures;
 use crate::identity::Fingerprint;
+use crate::pipeline::stages;
 use crate::pipeline::video::VideoStats;
 use crate::protocol::rtsp::SessionId;
 use crate::servers::status::{Frames, Network, Packets, SessionStatus};
@@ -11,6 +12,9 @@ use std::time::Instant;
 
 /// Ended sessions that are remembered.
 const REMEMBERED: usize = 16;
+
+/// The stage that only new pictures pass.
+const PACE: &str = "pace";
 
 /// The pages of all sessions.
 #[derive(Debug, Default)]
@@ -78,6 +82,10 @@ impl Page {
         let frames = Frames {
             sent: count(&stats.packetize, "frames"),
             key: count(&stats.packetize, "key-frames"),
+            new: stages::read(&stats.send)
+                .iter()
+                .find(|stage| stage.name == PACE)
+                .map_or(0, |pace| pace.count),
             repeated: count(&stats.pace, "repeated"),
             dropped: count(&stats.packetize, "frames-skipped"),
         };

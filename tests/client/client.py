@@ -9,6 +9,7 @@ Prints JSON lines: events while things happen, and last {"event": "result", ...}
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -200,20 +201,19 @@ def beat(stream, interval):
 
 def obey(o, stream):
     """The line `look` tells what has been seen and heard so far, `act` with JSON does what a player does, `flood` sends
-    nonsense as input, and every other one and the end of input end the stream."""
-    acts = 0
-    while True:
+    nonsense as input, each answered with its number; every other one and the end of input end the stream."""
+    for number in itertools.count(1):
         word, _, rest = sys.stdin.readline().partition(" ")
         if word == "look\n":
-            tell("seen", **stream.result(), **look(o, stream))
+            facts = {**stream.result(), **look(o, stream)}
         elif word == "act":
-            acts += 1
-            tell(f"acted-{acts}", answers=[stream.act(*what) for what in json.loads(rest)])
+            facts = {"answers": [stream.act(*what) for what in json.loads(rest)]}
         elif word == "flood":
-            tell("flooded", sent=stream.flood(*json.loads(rest)))
+            facts = {"sent": stream.flood(*json.loads(rest))}
         else:
             stream.over.set()
             return
+        tell(f"answer-{number}", **facts)
 
 
 def wait(o, stream):

@@ -181,6 +181,8 @@ fn sessions_are_told_while_they_run_and_afterwards() {
     });
     assert_eq!(ended["key-frames"]["first frame"], 1, "{ended}");
     assert!(ended["frames"]["sent"].as_u64() >= Some(report.frames), "{ended} {report:#?}");
+    let [sent, new] = ["sent", "new"].map(|name| ended["frames"][name].as_u64().expect("a number"));
+    assert!(new <= sent && 2 * new > sent, "the test picture moves: {ended}");
     let told = said(&host.command(&["sessions"]));
     assert!(told.contains("H.264 1280x720") && told.contains("first frame"), "{told}");
     // It closes its connection first, and says then that it will not come back.

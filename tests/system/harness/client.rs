@@ -26,7 +26,7 @@ pub struct Running {
     events: Lines,
     noise: Lines,
     doing: String,
-    acts: u32,
+    orders: u32,
     witness: Witness,
 }
 
@@ -161,6 +161,19 @@ impl Client {
     }
 
     pub fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(Witness::start(), arguments)
+    }
+
+    /// A whole stream with nothing beside it that watches the cores: for the one who measures those.
+    #[allow(dead_code, reason = "benches/players needs it")]
+    pub fn start_unwatched_stream(&self, seconds: u32, arguments: &[&str]) -> Running {
+        self.start_with(
+            Witness::nobody(),
+            &[&["stream", "--seconds", &seconds.to_string()], arguments].concat(),
+        )
+    }
+
+    fn start_with(&self, witness: Witness, arguments: &[&str]) -> Running {
         let python = root().join("target/test-client/bin/python");
         assert!(python.exists(), "no {}: run scripts/install-dependencies --tests", python.display());
         let mut child = Command::new(python)
@@ -177,7 +190,7 @@ impl Client {
             .expect("python starts");
         let events = Lines::collect(child.stdout.take().expect("piped"));
         let noise = Lines::collect(child.stderr.take().expect("piped"));
-        Running { child, events, noise, doing: arguments.join(" "), acts: 0, witness: Witness::start() }
+        Running { child, events, noise, doing: arguments.join(" "), orders: 0, witness }
     }
 }
 
@@ -256,28 +269,31 @@ impl Running {
         report
     }
 
-    /// What it has seen and heard until now, and plays on. For streams with `--until-told`.
-    pub fn look(&mut self, limit: Duration) -> Report {
-        writeln!(self.child.stdin.as_mut().expect("piped"), "look").expect("the client listens");
-        serde_json::from_value(self.event("seen", limit)).expect("client.py and Report agree")
+    /// What it answers to a line, while it plays on. For streams with `--until-told`.
+    #[track_caller]
+    fn order(&mut self, line: &str, limit: Duration) -> Value {
+        self.orders += 1;
+        writeln!(self.child.stdin.as_mut().expect("piped"), "{line}").expect("the client listens");
+        self.event(&format!("answer-{}", self.orders), limit)
     }
 
-    /// Does what a player does: of each list the name of a `LiSend…` and what it is called with. For streams with
-    /// `--until-told`.
+    /// What it has seen and heard until now.
+    pub fn look(&mut self, limit: Duration) -> Report {
+        serde_json::from_value(self.order("look", limit)).expect("client.py and Report agree")
+    }
+
+    /// Does what a player does: of each list the name of a `LiSend…` and what it is called with.
     #[track_caller]
     pub fn act(&mut self, what: Value) {
-        self.acts += 1;
-        writeln!(self.child.stdin.as_mut().expect("piped"), "act {what}").expect("the client listens");
-        let answers = self.event(&format!("acted-{}", self.acts), Duration::from_secs(10))["answers"].take();
+        let answers = self.order(&format!("act {what}"), Duration::from_secs(10))["answers"].take();
         let all_sent = answers.as_array().is_some_and(|all| all.iter().all(|answer| answer == 0));
         assert!(all_sent, "{what}: {answers}");
     }
 
-    /// Sends so many packets of nonsense a second as input, for streams with `--until-told`. How many were sent.
+    /// Sends so many packets of nonsense a second as input. How many were sent.
     pub fn flood(&mut self, seed: u64, a_second: u64, seconds: u64) -> u64 {
-        let stdin = self.child.stdin.as_mut().expect("piped");
-        writeln!(stdin, "flood [{seed}, {a_second}, {seconds}]").expect("the client listens");
-        let flooded = self.event("flooded", Duration::from_secs(2 * seconds + 20));
+        let limit = Duration::from_secs(2 * seconds + 20);
+        let flooded = self.order(&format!("flood [{seed}, {a_second}, {seconds}]"), limit);
         flooded["sent"].as_u64().expect("a number")
     }
 
@@ -290,6 +306,11 @@ impl Running {
     pub fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
+    }
+
+    #[allow(dead_code, reason = "benches/players needs it")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn has_ended(&mut self) -> bool {
