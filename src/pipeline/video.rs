@@ -252,7 +252,7 @@ fn pipeline_text(send: &SendDescription, spec: &VideoSpec<'_>) -> String {
     let p = &spec.params;
     format!(
         "appsrc name=source is-live=true format=time do-timestamp=true max-buffers=1 max-bytes=0 leaky-type=downstream \
-         ! videoconvertscale add-borders=true n-threads=2 \
+         ! videoconvertscale add-borders=true n-threads=2 ! rgbtoyuv \
          ! capsfilter name=settled caps=\"video/x-raw,format=(string){{NV12,I420}},width={width},height={height},pixel-aspect-ratio=1/1,colorimetry=(string){color}\" \
          ! framepacer name=pacer ! capsfilter name=paced caps=video/x-raw,framerate={fps} \
          capsfilter name=coded caps={caps} ! {send}",
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn a_source_may_change_its_format_and_size_and_the_encoder_sees_the_first() {
         gst::init().unwrap();
-        let text = "appsrc name=source is-live=true format=time do-timestamp=true ! videoconvertscale add-borders=true \
+        let text = "appsrc name=source is-live=true format=time do-timestamp=true ! videoconvertscale add-borders=true ! rgbtoyuv \
                     ! capsfilter name=settled caps=\"video/x-raw,format=(string){NV12,I420},width=64,height=48,pixel-aspect-ratio=1/1,colorimetry=bt709\" \
                     ! appsink name=sink sync=false";
         let pipeline = run::parse(text).unwrap();

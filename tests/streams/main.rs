@@ -2,6 +2,7 @@
 //! bitrate, how the threads are called, and that nothing stays behind.
 
 mod bitrate;
+mod colour;
 mod encoders;
 mod faulty;
 mod priorities;

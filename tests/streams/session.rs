@@ -84,17 +84,26 @@ impl Session {
 
     /// With several encoders, best first.
     pub async fn of(encoders: &[EncodeDescription], pattern: &str, encoder_kbps: u32) -> Session {
+        let source = format!("videotestsrc is-live=true pattern={pattern} ! video/x-raw");
+        Session::as_asked(encoders, &source, video_params(encoders[0].codec), encoder_kbps).await
+    }
+
+    /// With a source whose caps are yet to be completed, as a client asks for it.
+    pub async fn as_asked(
+        encoders: &[EncodeDescription],
+        source: &str,
+        params: VideoParams,
+        encoder_kbps: u32,
+    ) -> Session {
         init();
-        let text = format!(
-            "launch = \"videotestsrc is-live=true pattern={pattern} ! video/x-raw,width={{width}},height={{height}},framerate={{fps}}\""
-        );
+        let text = format!("launch = \"{source},width={{width}},height={{height}},framerate={{fps}}\"");
         let description = CaptureDescription::read("example", "example.toml", &text).unwrap();
         let spec = CaptureSpec { description, mode: MODE, state_dir: Default::default() };
         let source = Source::start(spec, Limits::default()).await.expect("the test picture starts");
         let host = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (report, events) = mpsc::unbounded_channel();
         let spec = VideoSpec {
-            params: video_params(encoders[0].codec),
+            params,
             encoder_kbps,
             fec_percentage: FEC,
             key: None,

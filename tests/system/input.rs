@@ -2,7 +2,7 @@
 
 use crate::harness::client::{Client, Running};
 use crate::harness::desktop::Desktop;
-use crate::harness::display::{SMALL, app, corner, sockets};
+use crate::harness::display::{SMALL, app, corner, is_near, sockets};
 use crate::harness::host::{Host, Setup};
 use crate::harness::{seed, soak_seconds, turn, until, within};
 use moonpipe::protocol::input::*;
@@ -16,6 +16,9 @@ const PRESS: u8 = 7;
 const RELEASE: u8 = 8;
 const DOWN: u8 = 3;
 const UP: u8 = 4;
+
+/// Of wev's window.
+const WEV: [f64; 3] = [170.0, 170.0, 170.0];
 
 const PLAIN: [&str; 7] = ["--until-told", "--width", "640", "--height", "360", "--fps", "30"];
 
@@ -354,6 +357,7 @@ fn a_window_on_a_players_own_display_gets_all_that_a_display_has() {
     let file = folder.path().join("told");
     let (mut host, _client, mut stream) = wev(&file, folder.path());
     host.wait_log("input goes to: compositor", SOON);
+    until("its window is seen", SOON, || is_near(stream.look(SOON).colours["corner"], WEV).then_some(()));
     stream.act(json!([["MousePositionEvent", 160, 90, 640, 360]]));
     says(&file, &["wl_pointer", "motion", "160.", "90."]);
     stream.act(json!([["MouseMoveEvent", 10, -20]]));

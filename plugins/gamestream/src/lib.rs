@@ -1,6 +1,7 @@
 //! GStreamer elements for GameStream: steady cadence (`framepacer`), packets with FEC
 //! (`gamestreamvideopay`, `gamestreamaudiopay`), paced UDP (`pacedudpsink`), the receiving side
-//! (`gamestreamvideodepay`, `gamestreamaudiodepay`) and a picture that can be checked (`framestamp`).
+//! (`gamestreamvideodepay`, `gamestreamaudiodepay`), exact colours (`rgbtoyuv`) and a picture that can be checked
+//! (`framestamp`).
 //!
 //! Used as a plugin by `gst-launch-1.0`, and linked into the host, which calls [`plugin_register_static`].
 
@@ -15,6 +16,7 @@ mod meta;
 mod pacedudpsink;
 pub mod packets;
 mod pool;
+mod rgbtoyuv;
 pub mod timing;
 pub mod wire;
 
@@ -28,7 +30,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     gamestreamaudiopay::register(plugin)?;
     gamestreamvideodepay::register(plugin)?;
     gamestreamaudiodepay::register(plugin)?;
-    pacedudpsink::register(plugin)
+    pacedudpsink::register(plugin)?;
+    rgbtoyuv::register(plugin)
 }
 
 gst::plugin_define!(

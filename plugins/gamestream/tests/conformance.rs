@@ -7,7 +7,7 @@ use gst::prelude::*;
 use media::init;
 
 /// All elements; a new one is added here.
-const ELEMENTS: [&str; 7] = [
+const ELEMENTS: [&str; 8] = [
     "framepacer",
     "framestamp",
     "gamestreamaudiodepay",
@@ -15,10 +15,11 @@ const ELEMENTS: [&str; 7] = [
     "gamestreamvideodepay",
     "gamestreamvideopay",
     "pacedudpsink",
+    "rgbtoyuv",
 ];
 
-/// The one that draws and counts nothing.
-const WITHOUT_STATS: [&str; 1] = ["framestamp"];
+/// Those that count nothing.
+const WITHOUT_STATS: [&str; 2] = ["framestamp", "rgbtoyuv"];
 
 /// Words of a class, from GStreamer's design document "klass".
 const CLASS_WORDS: [&str; 12] = [
