@@ -7,7 +7,8 @@ use gst::prelude::*;
 use media::init;
 
 /// All elements; a new one is added here.
-const ELEMENTS: [&str; 8] = [
+const ELEMENTS: [&str; 9] = [
+    "audiopacer",
     "framepacer",
     "framestamp",
     "gamestreamaudiodepay",
