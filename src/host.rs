@@ -7,6 +7,8 @@ use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
 use crate::pipeline::description::{AudioDescription, CaptureDescription, SendDescription};
 use crate::pipeline::library::{self, Library};
+use crate::pipeline::surround;
+use crate::protocol::params::Surround;
 use crate::protocol::ports::Ports;
 use crate::servers::admin::{AdminSocket, Desk};
 use crate::servers::control::ControlServer;
@@ -199,6 +201,7 @@ impl Sockets {
             ports: settings.ports,
             clients,
             choice,
+            surround: descriptions.surround,
             apps,
             captures: Captures::new(descriptions.captures, &descriptions.source, places.state_dir.clone())?,
             audio_description: descriptions.audio,
@@ -221,6 +224,7 @@ struct Descriptions {
     captures: BTreeMap<String, CaptureDescription>,
     source: String,
     audio: AudioDescription,
+    surround: Vec<Surround>,
     send_video: SendDescription,
     send_audio: SendDescription,
 }
@@ -228,10 +232,12 @@ struct Descriptions {
 impl Descriptions {
     fn choose(library: &Library, settings: &Settings) -> anyhow::Result<Self> {
         library::named(&library.capture, &settings.source, "source")?;
+        let audio = library::named(&library.audio, &settings.audio, "audio")?;
         Ok(Self {
             captures: library.capture.clone(),
             source: settings.source.clone(),
-            audio: library::named(&library.audio, &settings.audio, "audio")?,
+            surround: surround::find_out(audio.codes_apart()),
+            audio,
             send_video: library::named(&library.send, "video", "send")?,
             send_audio: library::named(&library.send, "audio", "send")?,
         })

@@ -7,7 +7,7 @@ use moonpipe::pipeline::description::{Describes, EncodeDescription, Mode};
 use moonpipe::pipeline::library::Library;
 use moonpipe::pipeline::video::codec_caps;
 use moonpipe::pipeline::{choose, launch, probe};
-use moonpipe::protocol::params::{Codec, Fps};
+use moonpipe::protocol::params::{AudioParams, Codec, Fps};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -20,6 +20,8 @@ fn library(user: Option<&Path>) -> Library {
     moonpipe::pipeline::init().expect("GStreamer starts");
     Library::load(user)
 }
+
+const STEREO: AudioParams = AudioParams { channels: 2, packet_ms: 5, high_quality: false, encrypt: false };
 
 /// Elements without which this test would prove nothing: `make test` installs them.
 const EXPECTED_HERE: [&str; 4] = ["av1-aom", "h264-openh264", "h264-x264", "h265-x265"];
@@ -319,7 +321,7 @@ fn no_launch_text_keeps_a_placeholder() {
     let mode = Mode { width: 1280, height: 720, fps: Fps { num: 60000, den: 1001 } };
     let texts = (library.capture.values().map(|d| d.fill(mode, Some((42, 7)))))
         .chain(library.encode.values().map(|d| d.fill(mode, 10_000, 4)))
-        .chain(library.audio.values().map(|d| d.fill(2, 5, 96, Some("sink"))));
+        .chain(library.audio.values().map(|d| d.fill(&STEREO, 96, Some("sink"))));
     for text in texts {
         assert_eq!(launch::placeholders(&text), [], "{text}");
     }
@@ -332,7 +334,7 @@ fn sound_is_listened_to_where_it_is_played() {
     let pipewire = &library.audio["pipewire"];
     assert!(pipewire.uses_sink() && !library.audio["test"].uses_sink());
     let target = |sink| {
-        let text = pipewire.fill(2, 5, 96, sink);
+        let text = pipewire.fill(&STEREO, 96, sink);
         let elements = launch::elements(&text);
         let target = elements[0].properties.iter().find(|(property, _)| *property == "target-object");
         target.map(|(_, value)| (*value).to_owned())

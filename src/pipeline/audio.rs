@@ -147,7 +147,7 @@ impl AudioStream {
         Recipe {
             what: "audio",
             name: self.audio.common.name.clone(),
-            launch: self.audio.fill(p.channels, p.packet_ms, opus_kbps(p), sink),
+            launch: self.audio.fill(p, opus_kbps(p), sink),
             delivers: "audio/x-opus",
             portal: None,
         }

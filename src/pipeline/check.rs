@@ -4,7 +4,7 @@ use super::description::{
     AudioDescription, CaptureDescription, Common, Describes, EncodeDescription, Media, Mode, SendDescription,
 };
 use super::launch;
-use crate::protocol::params::Fps;
+use crate::protocol::params::{AudioParams, Fps};
 use gst::glib;
 use gst::prelude::*;
 
@@ -46,7 +46,8 @@ impl Sample for EncodeDescription {
 
 impl Sample for AudioDescription {
     fn sample(&self) -> String {
-        format!("{} ! fakesink", self.fill(2, 5, 96, Some("sink")))
+        let params = AudioParams { channels: 2, packet_ms: 5, high_quality: false, encrypt: false };
+        format!("{} ! fakesink", self.fill(&params, 96, Some("sink")))
     }
 }
 

@@ -5,8 +5,9 @@
 use super::display::WAYLANDSRC;
 use super::launch;
 use super::read::Source;
+use super::surround::{channel_mask, coded_mask};
 use crate::desktop::portal;
-use crate::protocol::params::{Codec, Fps};
+use crate::protocol::params::{AudioParams, Codec, Fps};
 use serde::Deserialize;
 use std::fmt;
 use toml::Spanned;
@@ -188,12 +189,19 @@ impl AudioDescription {
         self.common.has_placeholder("sink")
     }
 
+    /// It codes each channel of surround by itself where high quality is asked for.
+    pub fn codes_apart(&self) -> bool {
+        self.common.has_placeholder("coded_mask")
+    }
+
     /// `sink`: PipeWire's name of the player's own; without it, the text listens to what it does by itself.
-    pub fn fill(&self, channels: u32, packet_ms: u32, kbps: u32, sink: Option<&str>) -> String {
+    pub fn fill(&self, params: &AudioParams, kbps: u32, sink: Option<&str>) -> String {
         let target = sink.map(|name| format!("target-object={name}"));
         let values = [
-            ("channels", channels.to_string()),
-            ("packet_ms", packet_ms.to_string()),
+            ("channels", params.channels.to_string()),
+            ("channel_mask", channel_mask(params.channels).to_owned()),
+            ("coded_mask", coded_mask(params).to_owned()),
+            ("packet_ms", params.packet_ms.to_string()),
             ("kbps", kbps.to_string()),
             ("sink", target.unwrap_or_default()),
         ];
@@ -326,7 +334,7 @@ impl Describes for AudioDescription {
         }
         let source = Source { name, file, toml };
         let w: Written = source.parse()?;
-        source.only(&w.launch, &["channels", "packet_ms", "kbps", "sink"])?;
+        source.only(&w.launch, &["channels", "channel_mask", "coded_mask", "packet_ms", "kbps", "sink"])?;
         source.all(&w.launch, &["channels", "packet_ms"])?;
         Ok(Self { common: source.common(w.rank, w.needs, w.launch)? })
     }

@@ -26,6 +26,7 @@ mod rtkit;
 mod run;
 pub mod source;
 pub mod stages;
+pub mod surround;
 pub mod upstream;
 pub mod video;
 

@@ -100,6 +100,23 @@ pub struct AudioParams {
     pub encrypt: bool,
 }
 
+/// How Opus codes channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpusLayout {
+    pub streams: u8,
+    /// Of them, the first so many are of two channels.
+    pub coupled: u8,
+    /// For each channel (FL FR C LFE RL RR SL SR) the coded one.
+    pub mapping: Vec<u8>,
+}
+
+/// How so many channels are coded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surround {
+    pub normal: OpusLayout,
+    pub high: OpusLayout,
+}
+
 /// All that ANNOUNCE settles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamParams {

@@ -44,6 +44,7 @@ impl RtspSessions for Recorded {
             connect_data: 4,
             rfi: false,
             controller_sensors: false,
+            surround: Vec::new(),
         })
     }
 

@@ -32,7 +32,7 @@ use crate::identity::{Clients, Fingerprint};
 use crate::pipeline::choose::Choice;
 use crate::pipeline::description::{AudioDescription, SendDescription};
 use crate::pipeline::limits;
-use crate::protocol::params::{SessionKey, StreamParams};
+use crate::protocol::params::{SessionKey, StreamParams, Surround};
 use crate::protocol::ports::Ports;
 use crate::protocol::rtsp::{RtspOffer, RtspRefusal, SessionId};
 use crate::servers::admin::{Overview, Sources, Switched};
@@ -59,6 +59,7 @@ pub struct Equipment {
     pub ports: Ports,
     pub clients: Clients,
     pub choice: Choice,
+    pub surround: Vec<Surround>,
     pub captures: Captures,
     pub apps: Apps,
     pub audio_description: AudioDescription,
@@ -377,7 +378,7 @@ impl RtspSessions for Sessions {
     fn offer(&self, session: SessionId) -> Option<RtspOffer> {
         let table = self.table();
         let secrets = &table.get(session)?.secrets;
-        let Equipment { ports, choice, input, .. } = &self.shared.equipment;
+        let Equipment { ports, choice, surround, input, .. } = &self.shared.equipment;
         Some(RtspOffer {
             session: format!("{session}"),
             codecs: choice.codecs(),
@@ -390,6 +391,7 @@ impl RtspSessions for Sessions {
             rfi: choice.answers_invalidation(),
             // There are no controllers yet that have any.
             controller_sensors: input.record.is_some(),
+            surround: surround.clone(),
         })
     }
 

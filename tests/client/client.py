@@ -146,19 +146,21 @@ def look(o, stream):
             o.codec, [*stream.units], stream.arrivals, o.counter_at, dict(o.colour), dict(o.brightness), o.png
         )
     if o.tone or o.hear:
-        found |= sounds.listen([*stream.packets], o.hear)
+        found |= sounds.listen([*stream.packets], stream.facts["opus"], o.hear)
     return found
 
 
 def launch(o, http, key, iv):
     # The library's parameters ask for the encrypted RTSP; without them the host offers the plain one.
     extra = ("" if o.plain_rtsp else library_parameters()) + o.launch_more
+    speakers = library.surround_audio_info(o.channels)
     if o.resume:
-        return http.resume_app(key, iv, library.SURROUND_AUDIO_INFO, extra)
+        return http.resume_app(key, iv, speakers, extra)
     app = next(a for a in http.get_app_list() if a.name == o.app)
     formats = library.VIDEO_FORMATS[o.codec]
     return http.launch_app(
-        app.id, o.width, o.height, o.fps, o.bitrate, formats, key, iv, library.SURROUND_AUDIO_INFO, launch_query_params=extra
+        app.id, o.width, o.height, o.fps, o.bitrate, formats, key, iv, speakers,
+        local_audio=o.local_audio, launch_query_params=extra,
     )
 
 
@@ -265,6 +267,9 @@ def arguments():
     p.add_argument("--encrypt", choices=library.ENCRYPTION, default="all")
     p.add_argument("--plain-rtsp", action="store_true")
     p.add_argument("--launch-more", default="", metavar="&NAME=VALUE", help="what else the launch asks for")
+    p.add_argument("--channels", type=int, choices=library.SPEAKER_MASKS, default=2)
+    p.add_argument("--local-audio", action="store_true", help="the host is to play the sound as well")
+    p.add_argument("--slow-sound", action="store_true", help="with a decoder of sound that is slow")
     p.add_argument("--rfi", action="store_true", help="with a decoder that goes on without lost frames, where the host does")
     p.add_argument("--slices", type=int, default=0, help="slices that the decoder asks for; tells how many each frame has")
     p.add_argument("--video-port", type=int, default=0, help="where video comes from instead of the port in SETUP's answer")
@@ -278,7 +283,7 @@ def arguments():
     p.add_argument("--brightness", type=area, action="append", default=[], metavar="NAME=X,Y,W,H", help="tell when it changes")
     p.add_argument("--png", default="", help="write the last decoded picture here")
     p.add_argument("--units-sha256", action="store_true", help="tell the hash of each different access unit instead of keeping all of them")
-    p.add_argument("--hear", action="append", default=[], metavar="HERTZ", help="how much of the sound is this tone")
+    p.add_argument("--hear", action="append", default=[], metavar="HERTZ", help="how much of the sound is this tone, in all and of each channel")
     p.add_argument("--tone", action="store_true", help="find the strongest audio frequency")
     p.add_argument("--log", action="store_true", help="tell every line of the library's log")
     return a.parse_args()

@@ -17,12 +17,12 @@ from moonlight_python.stream import CDEF
 
 VIDEO_FORMATS = {"h264": 0x1, "hevc": 0x100, "av1": 0x1000}
 ENCRYPTION = {"all": -1, "none": 0, "audio": 1, "video": 2}
-STEREO_MASK, STEREO_CHANNELS = 0x3, 2
-SURROUND_AUDIO_INFO = STEREO_MASK << 16 | STEREO_CHANNELS
+SPEAKER_MASKS = {2: 0x3, 6: 0x3F, 8: 0x63F}
 FRAME_TYPE_IDR = 1
 # With --units-sha256 so many access units are kept, for the one who waits for the first picture.
 UNITS_KEPT = 60
 DIRECT_SUBMIT = 0x1
+SLOW_OPUS_DECODER = 0x8
 # Of a decoder that bears missing reference frames: H.264, HEVC, AV1.
 REFERENCE_INVALIDATION = 0x2 | 0x4 | 0x40
 # Of ENet: with neither, what comes late is dropped.
@@ -68,6 +68,10 @@ SYMPTOMS = {
     "Unrecoverable frame": "unrecoverable",
     "FEC recovery returned corrupt": "corrupt_recoveries",
 }
+
+
+def surround_audio_info(channels):
+    return SPEAKER_MASKS[channels] << 16 | channels
 
 
 class Stream:
@@ -147,6 +151,7 @@ class Stream:
         return {
             **self.counts,
             **self.facts,
+            "opus_bytes": sorted({len(packet) for packet in [*self.packets]}),
             "seconds": round(span, 3),
             "fps": round(len(gaps) / span, 2) if span else 0.0,
             "mbps": round(self.counts["bytes"] * 8 / span / 1e6, 3) if span else 0.0,
@@ -169,7 +174,7 @@ class Stream:
         c = self.config
         c.width, c.height, c.fps, c.bitrate = options.width, options.height, options.fps, options.bitrate
         c.packetSize, c.streamingRemotely, c.colorSpace = options.packet_size, 0, 1
-        c.audioConfiguration = STEREO_MASK << 16 | STEREO_CHANNELS << 8 | 0xCA
+        c.audioConfiguration = SPEAKER_MASKS[options.channels] << 16 | options.channels << 8 | 0xCA
         c.supportedVideoFormats = VIDEO_FORMATS[options.codec]
         c.encryptionFlags = ENCRYPTION[options.encrypt]
         ffi.memmove(c.remoteInputAesKey, key, 16)
@@ -204,7 +209,7 @@ class Stream:
         self.sound.init = callback("int(int,OPUS_MULTISTREAM_CONFIGURATION*,void*,int)", self._on_audio_setup)
         self.sound.decodeAndPlaySample = callback("void(char*,int)", self._on_sample)
         self.sound.start = self.sound.stop = self.sound.cleanup = nothing
-        self.sound.capabilities = DIRECT_SUBMIT
+        self.sound.capabilities = DIRECT_SUBMIT | (SLOW_OPUS_DECODER if self.options.slow_sound else 0)
 
     def _on_stage_complete(self, stage):
         name = self.ffi.string(self.lib.LiGetStageName(stage)).decode()
@@ -271,7 +276,13 @@ class Stream:
         return 0
 
     def _on_audio_setup(self, configuration, opus, context, flags):
-        self.facts["opus"] = {"channels": opus.channelCount, "samples": opus.samplesPerFrame}
+        self.facts["opus"] = {
+            "channels": opus.channelCount,
+            "samples": opus.samplesPerFrame,
+            "streams": opus.streams,
+            "coupled": opus.coupledStreams,
+            "mapping": [*opus.mapping][: opus.channelCount],
+        }
         return 0
 
     def _on_sample(self, data, length):

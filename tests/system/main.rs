@@ -30,6 +30,7 @@ mod rounds;
 mod sinks;
 mod soak;
 mod state;
+mod surround;
 mod switch;
 mod together;
 mod vanish;

@@ -25,7 +25,7 @@ pub fn step(request: &Request, offer: &RtspOffer) -> Step {
             Step::Answer(Response::ok().with("Content-Type", "application/sdp").with_body(body))
         }
         "SETUP" => Step::Answer(setup(&request.target, offer)),
-        "ANNOUNCE" => match sdp::parse_announce(&request.body, &offer.codecs) {
+        "ANNOUNCE" => match sdp::parse_announce(&request.body, request.header("Host"), &offer.codecs) {
             Ok(params) => Step::Announce(params),
             Err(error) => Step::Answer(Response::refuse(400, &error.to_string())),
         },
@@ -78,6 +78,7 @@ mod tests {
             connect_data: 0xdead_beef,
             rfi: false,
             controller_sensors: false,
+            surround: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ pub mod conversation;
 pub mod message;
 pub mod sdp;
 
-use crate::protocol::params::Codec;
+use crate::protocol::params::{Codec, Surround};
 use std::fmt;
 
 /// One player's session, unique in this process.
@@ -37,6 +37,8 @@ pub struct RtspOffer {
     pub rfi: bool,
     /// Touchpads and sensors of controllers are felt; clients keep them to themselves otherwise.
     pub controller_sensors: bool,
+    /// How surround is coded, for each number of channels that is.
+    pub surround: Vec<Surround>,
 }
 
 /// Why the host will not go on; the client shows the status.

@@ -1,6 +1,6 @@
 //! The two session descriptions: what the host can (answer to DESCRIBE) and what the client wants (body of ANNOUNCE).
 
-use crate::protocol::params::{AudioParams, Codec, ColorSpace, Fps, StreamParams, VideoParams};
+use crate::protocol::params::{AudioParams, Codec, ColorSpace, Fps, OpusLayout, StreamParams, VideoParams};
 use crate::protocol::rtsp::RtspOffer;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -28,10 +28,6 @@ const MOST_MIN_FEC_PACKETS: u32 = 40;
 /// and each slice costs its header and the prediction across its edge.
 const MOST_SLICES: u32 = 16;
 
-/// Channels, streams, coupled streams, and for each output channel (FL FR C LFE RL RR [SL SR]) the coded channel, as
-/// `opusenc` codes 5.1 and 7.1: front, rear and side pairs, then centre and LFE.
-const SURROUND: [(u8, u8, &[u8]); 2] = [(4, 2, &[0, 1, 4, 5, 2, 3]), (5, 3, &[0, 1, 6, 7, 2, 3, 4, 5])];
-
 /// Bits of `x-ss-general.featureFlags`: what a client need not turn into something else.
 mod felt {
     pub const TOUCH_AND_PEN: u32 = 1;
@@ -58,16 +54,26 @@ pub fn describe(offer: &RtspOffer) -> String {
     if offer.rfi {
         lines.push("a=x-nv-video[0].refPicInvalidation:1".into());
     }
-    lines.extend(SURROUND.iter().map(|(streams, coupled, mapping)| surround(*streams, *coupled, mapping)));
+    lines.extend(offer.surround.iter().flat_map(|of| [normal_surround(&of.normal), high_surround(&of.high)]));
     lines.join("\r\n") + "\r\n"
 }
 
-/// A client puts the last coded channel at index 3 and moves the others up by one; what it is told makes up for that.
-fn surround(streams: u8, coupled: u8, mapping: &[u8]) -> String {
-    let mut told = mapping.to_vec();
+/// The first line of a channel count is for normal quality: a client puts the last coded channel at index 3 and moves
+/// the others up by one; what it is told makes up for that.
+fn normal_surround(layout: &OpusLayout) -> String {
+    let mut told = layout.mapping.clone();
     told[3..].rotate_left(1);
+    surround(layout, &told)
+}
+
+/// The second is for high quality, which a client asks for only where there is one, and takes as it is.
+fn high_surround(layout: &OpusLayout) -> String {
+    surround(layout, &layout.mapping)
+}
+
+fn surround(layout: &OpusLayout, told: &[u8]) -> String {
     let digits: String = told.iter().map(u8::to_string).collect();
-    format!("a=fmtp:97 surround-params={}{streams}{coupled}{digits}", mapping.len())
+    format!("a=fmtp:97 surround-params={}{}{}{digits}", told.len(), layout.streams, layout.coupled)
 }
 
 /// Why a stream that a client asked for cannot be.
@@ -89,13 +95,21 @@ pub enum AnnounceError {
     PacketDuration { milliseconds: u32 },
 }
 
-/// Reads the body of ANNOUNCE. `codecs` are those that DESCRIBE named.
-pub fn parse_announce(body: &str, codecs: &[Codec]) -> Result<StreamParams, AnnounceError> {
+/// The `Host` of a client that wants stereo in normal quality; any other address means high quality. For surround the
+/// body says which.
+const NORMAL_STEREO_HOST: &str = "0.0.0.0";
+
+/// Reads the body of ANNOUNCE and its header `Host`. `codecs` are those that DESCRIBE named.
+pub fn parse_announce(
+    body: &str,
+    host: Option<&str>,
+    codecs: &[Codec],
+) -> Result<StreamParams, AnnounceError> {
     let wishes = Wishes::read(body);
     let encryption = wishes.number("x-ss-general.encryptionEnabled", 0)?;
     Ok(StreamParams {
         video: video(&wishes, codecs, encryption & encryption::VIDEO != 0)?,
-        audio: audio(&wishes, encryption & encryption::AUDIO != 0)?,
+        audio: audio(&wishes, host, encryption & encryption::AUDIO != 0)?,
         control_v2: encryption & encryption::CONTROL_V2 != 0,
         fec_status: wishes.number("x-ml-general.featureFlags", 0)? & FEATURE_FEC_STATUS != 0,
     })
@@ -146,7 +160,7 @@ fn total_kbps(wishes: &Wishes) -> Result<u32, AnnounceError> {
     wishes.within(name, None, 100..=2_000_000)
 }
 
-fn audio(wishes: &Wishes, encrypt: bool) -> Result<AudioParams, AnnounceError> {
+fn audio(wishes: &Wishes, host: Option<&str>, encrypt: bool) -> Result<AudioParams, AnnounceError> {
     let channels = wishes.number("x-nv-audio.surround.numChannels", 2)?;
     if ![2, 6, 8].contains(&channels) {
         return Err(AnnounceError::Channels { channels });
@@ -156,10 +170,12 @@ fn audio(wishes: &Wishes, encrypt: bool) -> Result<AudioParams, AnnounceError> {
         return Err(AnnounceError::PacketDuration { milliseconds: packet_ms });
     }
     let features = wishes.number("x-nv-general.featureFlags", 0)?;
+    let quality = wishes.number("x-nv-audio.surround.AudioQuality", 0)?;
+    let high_stereo = channels == 2 && host.is_some_and(|host| !host.starts_with(NORMAL_STEREO_HOST));
     Ok(AudioParams {
         channels,
         packet_ms,
-        high_quality: wishes.number("x-nv-audio.surround.AudioQuality", 0)? != 0,
+        high_quality: quality != 0 || high_stereo,
         encrypt: encrypt || features & FEATURE_AUDIO_ENCRYPTION != 0,
     })
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::params::Surround;
 use proptest::prelude::*;
 
 /// The attributes that moonlight-common-c sends for 1080p60 with everything encrypted, HEVC, stereo.
@@ -18,15 +19,17 @@ const ANNOUNCE: &str = "v=0\r\no=android 0 14 IN IPv4 127.0.0.1\r\ns=NVIDIA Stre
     a=x-nv-aqos.packetDuration:5 \r\na=x-nv-video[0].encoderCscMode:3 \r\n\
     a=x-nv-video[0].videoEncoderSlicesPerFrame:4 \r\nt=0 0\r\nm=video 47998  \r\n";
 
+/// The header of a client that wants normal quality.
+const NORMAL: Option<&str> = Some("0.0.0.0");
 const ALL: &[Codec] = &[Codec::H264, Codec::H265, Codec::Av1];
 
 fn with(name: &str, value: &str) -> Result<StreamParams, AnnounceError> {
-    parse_announce(&format!("{ANNOUNCE}a={name}:{value} \r\n"), ALL)
+    parse_announce(&format!("{ANNOUNCE}a={name}:{value} \r\n"), NORMAL, ALL)
 }
 
 fn without(name: &str) -> Result<StreamParams, AnnounceError> {
     let kept: Vec<_> = ANNOUNCE.lines().filter(|line| !line.contains(name)).collect();
-    parse_announce(&kept.join("\r\n"), ALL)
+    parse_announce(&kept.join("\r\n"), NORMAL, ALL)
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn a_whole_announce() {
     };
     let audio = AudioParams { channels: 2, packet_ms: 5, high_quality: false, encrypt: true };
     assert_eq!(
-        parse_announce(ANNOUNCE, ALL),
+        parse_announce(ANNOUNCE, NORMAL, ALL),
         Ok(StreamParams { video, audio, control_v2: true, fec_status: true })
     );
 }
@@ -75,7 +78,7 @@ fn a_value_out_of_range_is_refused_with_a_reason() {
     assert_eq!(refused("x-nv-audio.surround.numChannels", "7"), "7 audio channels, not 2, 6 or 8");
     assert_eq!(refused("x-nv-aqos.packetDuration", "20"), "audio packets of 20 ms, not 5 or 10");
     assert_eq!(
-        parse_announce(ANNOUNCE, &[Codec::H264]).unwrap_err().to_string(),
+        parse_announce(ANNOUNCE, NORMAL, &[Codec::H264]).unwrap_err().to_string(),
         "H.265 does not encode on this host"
     );
 }
@@ -131,6 +134,18 @@ fn odd_rates_stay_exact() {
     }
 }
 
+fn surround_of_opusenc() -> Vec<Surround> {
+    let layout =
+        |streams, coupled, mapping: &[u8]| OpusLayout { streams, coupled, mapping: mapping.to_vec() };
+    vec![
+        Surround { normal: layout(4, 2, &[0, 1, 4, 5, 2, 3]), high: layout(6, 0, &[0, 1, 2, 3, 4, 5]) },
+        Surround {
+            normal: layout(5, 3, &[0, 1, 4, 5, 6, 7, 2, 3]),
+            high: layout(8, 0, &[0, 1, 2, 3, 4, 5, 6, 7]),
+        },
+    ]
+}
+
 fn offer(codecs: &[Codec], rfi: bool) -> RtspOffer {
     RtspOffer {
         session: "1".into(),
@@ -143,6 +158,7 @@ fn offer(codecs: &[Codec], rfi: bool) -> RtspOffer {
         connect_data: 4,
         rfi,
         controller_sensors: false,
+        surround: surround_of_opusenc(),
     }
 }
 
@@ -165,30 +181,54 @@ fn only_what_encodes_is_described() {
     assert!(least.contains("a=x-ss-general.encryptionRequested:1\r\n"));
 }
 
-/// What moonlight-common-c does with the first line of a channel count when it asks for normal quality.
-fn as_a_client_reads(description: &str, channels: u8) -> (u8, u8, Vec<u8>) {
+#[test]
+fn how_good_the_sound_is_says_the_body_or_the_host() {
+    let quality = |channels: &str, quality: &str, host| {
+        let wishes = format!(
+            "{ANNOUNCE}a=x-nv-audio.surround.numChannels:{channels} \r\na=x-nv-audio.surround.AudioQuality:{quality} \r\n"
+        );
+        parse_announce(&wishes, host, ALL).unwrap().audio.high_quality
+    };
+    for channels in ["6", "8"] {
+        assert!(!quality(channels, "0", NORMAL) && !quality(channels, "0", Some("192.0.2.1")));
+        assert!(quality(channels, "1", NORMAL) && quality(channels, "1", Some("192.0.2.1")));
+    }
+    assert!(quality("2", "0", Some("192.0.2.1")) && quality("2", "0", Some("[2001:db8::1]:48010")));
+    assert!(!quality("2", "0", NORMAL) && !quality("2", "0", Some("0.0.0.0:48010")));
+    assert!(!quality("2", "0", None), "of a client that says nothing");
+}
+
+/// What moonlight-common-c decodes with: for normal quality it takes the first
+/// line of a channel count and moves its last entry, for high quality the second as it is.
+fn as_a_client_reads(description: &str, channels: u8, high_quality: bool) -> OpusLayout {
     let prefix = format!("a=fmtp:97 surround-params={channels}");
-    let at = description.find(&prefix).expect("there is a line") + prefix.len();
-    let digits: Vec<u8> =
-        description[at..].bytes().take_while(u8::is_ascii_digit).map(|d| d - b'0').collect();
+    let lines: Vec<_> = description.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+    assert_eq!(lines.len(), 2, "{description}");
+    let digits: Vec<u8> = lines[usize::from(high_quality)].bytes().map(|digit| digit - b'0').collect();
     let mut mapping = digits[2..].to_vec();
     assert_eq!(mapping.len(), usize::from(channels));
-    let last = mapping.pop().unwrap();
-    mapping.insert(3, last);
-    (digits[0], digits[1], mapping)
+    if !high_quality {
+        let last = mapping.pop().unwrap();
+        mapping.insert(3, last);
+    }
+    OpusLayout { streams: digits[0], coupled: digits[1], mapping }
 }
 
 #[test]
-fn surround_arrives_unrotated() {
-    let description = describe(&offer(ALL, false));
-    assert_eq!(as_a_client_reads(&description, 6), (4, 2, vec![0, 1, 4, 5, 2, 3]));
-    assert_eq!(as_a_client_reads(&description, 8), (5, 3, vec![0, 1, 6, 7, 2, 3, 4, 5]));
+fn surround_is_read_as_it_is_coded() {
+    let offered = offer(ALL, false);
+    let description = describe(&offered);
+    for Surround { normal, high } in offered.surround {
+        let channels = normal.mapping.len() as u8;
+        assert_eq!(as_a_client_reads(&description, channels, false), normal);
+        assert_eq!(as_a_client_reads(&description, channels, true), high);
+    }
 }
 
 proptest! {
     #[test]
     fn random_lines_never_panic(body in "(a=[ -~]{0,20}:[ -~]{0,12}\r?\n?){0,10}") {
-        let _ = parse_announce(&body, ALL);
+        let _ = parse_announce(&body, NORMAL, ALL);
     }
 
     #[test]

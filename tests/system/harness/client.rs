@@ -77,11 +77,38 @@ pub struct Report {
     pub tone_hz: Option<f64>,
     pub rms: f64,
     /// With `--hear`: by frequency, its share of the sound's energy.
-    pub heard: std::collections::BTreeMap<String, f64>,
+    pub heard: Shares,
+    /// The same of each channel, FL FR C LFE RL RR SL SR.
+    pub speakers: Vec<Speaker>,
+    /// How the sound was to be decoded.
+    pub opus: Option<Opus>,
+    /// Lengths of its packets, each once.
+    pub opus_bytes: Vec<u32>,
     /// With `--units-sha256`: of each different access unit.
     pub units_sha256: Vec<String>,
     /// Measured beside: how much of the cores was away, see [`Witness::taken`].
     pub taken: f64,
+}
+
+/// By frequency, its share of the energy.
+pub type Shares = std::collections::BTreeMap<String, f64>;
+
+/// What came out of one.
+#[derive(Debug, Deserialize)]
+pub struct Speaker {
+    pub rms: f64,
+    pub heard: Shares,
+}
+
+/// What the client library tells those who decode.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Opus {
+    pub channels: u32,
+    /// Of a packet, for each channel.
+    pub samples: u32,
+    pub streams: u32,
+    pub coupled: u32,
+    pub mapping: Vec<u8>,
 }
 
 /// The frame counter as it was read back from the pictures.
@@ -389,12 +416,25 @@ impl Report {
 
     /// Almost all of the sound is this tone, which was asked for with `--hear`.
     pub fn hears_only(&self, hertz: &str) -> bool {
-        self.rms > 0.001
-            && self.heard.iter().all(|(tone, share)| if tone == hertz { *share > 0.8 } else { *share < 0.01 })
+        self.rms > 0.001 && is_only(&self.heard, hertz)
+    }
+
+    /// Almost all that comes out of each speaker is its own tone.
+    pub fn hears_each(&self, tones: &[&str]) -> bool {
+        self.speakers.len() == tones.len()
+            && self
+                .speakers
+                .iter()
+                .zip(tones)
+                .all(|(speaker, tone)| speaker.rms > 0.01 && is_only(&speaker.heard, tone))
     }
 
     pub fn assert_tone(&self, hertz: f64) {
         assert!(self.has_tone(hertz), "not a tone of {hertz} Hz: {self:#?}");
         assert_eq!(self.audio_lost, 0, "{self:#?}");
     }
+}
+
+fn is_only(heard: &Shares, hertz: &str) -> bool {
+    heard.iter().all(|(tone, share)| if tone == hertz { *share > 0.8 } else { *share < 0.01 })
 }
