@@ -2,6 +2,7 @@
 
 use crate::config::{Places, Settings};
 use crate::desktop::apps::catalog::Catalog;
+use crate::desktop::defaults;
 use crate::files;
 use crate::identity::{Clients, Identity};
 use crate::pipeline::choose::{self, Choice};
@@ -16,7 +17,7 @@ use crate::servers::discovery::Discovery;
 use crate::servers::media::{MediaKind, MediaSocket};
 use crate::servers::nvhttp::{self, HostOffer, Listeners, NvHttp, PairingDesk};
 use crate::servers::{rtsp, tcp, udp};
-use crate::session::{Apps, Captures, Equipment, Sessions};
+use crate::session::{Apps, Captures, Equipment, Hush, Sessions};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -81,6 +82,7 @@ impl Host {
         let clients = Clients::load(&places.state_dir)?;
         let apps = Apps::new(Catalog::open(places.apps_file())?, &identity.unique_id);
         apps.sweep().await;
+        defaults::restore_left(&places.state_dir).await;
         let (descriptions, choice) = pipelines(places, settings).await?;
         let name = settings
             .name
@@ -205,6 +207,7 @@ impl Sockets {
             apps,
             captures: Captures::new(descriptions.captures, &descriptions.source, places.state_dir.clone())?,
             audio_description: descriptions.audio,
+            hush: Hush::new(places.state_dir.clone()),
             send_video: descriptions.send_video,
             send_audio: descriptions.send_audio,
             send: settings.send.clone(),

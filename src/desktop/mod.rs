@@ -2,6 +2,8 @@
 
 pub mod apps;
 mod connection;
+pub mod defaults;
+pub mod echo;
 pub mod portal;
 pub mod sink;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::protocol::pipewire::{Event, Request};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,13 +28,17 @@ const PRIORITY: &str = "-1000";
 /// A sink that is there as long as this, but while PipeWire is not.
 pub struct Sink {
     name: String,
+    /// Counts how often it was made again.
+    made_again: watch::Receiver<u32>,
     _keeping: AbortOnDropHandle<()>,
 }
 
 impl Sink {
-    /// Makes one; `description` is what mixers show. None where this session has no PipeWire, or none that makes sinks.
-    pub async fn open(description: &str) -> Option<Sink> {
-        let wish = Wish { name: unique_name(), description: description.to_owned() };
+    /// Makes one of 2, 6 or 8 channels; `description` is what mixers show. None where this session has no PipeWire, or
+    /// none that makes sinks.
+    pub async fn open(description: &str, channels: u32) -> Option<Sink> {
+        let wish =
+            Wish { name: unique_name(), description: description.to_owned(), position: position(channels) };
         let node = match try_to_make(&wish).await {
             Ok(node) => Some(node),
             Err(failure) if failure.may_pass(connection::was_seen()) => {
@@ -42,20 +47,35 @@ impl Sink {
             }
             Err(failure) => {
                 tracing::warn!(
-                    "no sound sink for {description}, who hears what the default one plays: {}",
+                    "no sound sink for {description}: what the default one plays is heard: {}",
                     failure.reason
                 );
                 return None;
             }
         };
         let name = wish.name.clone();
-        let keeping = AbortOnDropHandle::new(tokio::spawn(keep(wish, node)));
-        Some(Sink { name, _keeping: keeping })
+        let (tell, made_again) = watch::channel(0);
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keep(wish, node, tell)));
+        Some(Sink { name, made_again, _keeping: keeping })
     }
 
     /// `node.name`, by which streams find it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Changes whenever it was made again.
+    pub fn made_again(&self) -> watch::Receiver<u32> {
+        self.made_again.clone()
+    }
+}
+
+/// As clients name their speakers.
+fn position(channels: u32) -> &'static str {
+    match channels {
+        ..=2 => "[ FL FR ]",
+        3..=6 => "[ FL FR FC LFE RL RR ]",
+        7.. => "[ FL FR FC LFE RL RR SL SR ]",
     }
 }
 
@@ -69,6 +89,7 @@ fn unique_name() -> String {
 struct Wish {
     name: String,
     description: String,
+    position: &'static str,
 }
 
 impl Wish {
@@ -79,7 +100,7 @@ impl Wish {
             ("media.class", "Audio/Sink"),
             ("node.name", &self.name),
             ("node.description", &self.description),
-            ("audio.position", "[ FL FR ]"),
+            ("audio.position", self.position),
             ("monitor.channel-volumes", "true"),
             ("priority.session", PRIORITY),
         ]
@@ -102,7 +123,7 @@ impl Failure {
 }
 
 /// Until the sink is dropped.
-async fn keep(wish: Wish, mut node: Option<Node>) {
+async fn keep(wish: Wish, mut node: Option<Node>, made_again: watch::Sender<u32>) {
     let (mut patience, mut told) = (Patience::default(), String::new());
     loop {
         if let Some(node) = node.take() {
@@ -116,6 +137,7 @@ async fn keep(wish: Wish, mut node: Option<Node>) {
             Ok(made) => {
                 told.clear();
                 node = Some(made);
+                made_again.send_modify(|count| *count += 1);
             }
             Err(failure) => {
                 patience.handle_failure(failure.refused);
@@ -275,7 +297,7 @@ mod tests {
 
     /// Of a daemon that hears everything, says this, and ends: why there is no node, or none any more.
     async fn told(words: Vec<u8>) -> Result<String, Failure> {
-        let wish = Wish { name: "moonpipe-1".into(), description: "a sink".into() };
+        let wish = Wish { name: "moonpipe-1".into(), description: "a sink".into(), position: position(2) };
         let (ours, mut daemon) = UnixStream::pair().unwrap();
         let create = Request::CreateNode { factory: "adapter", properties: &wish.properties() };
         let asked = [Request::Hello, Request::Name("moonpipe"), Request::GetRegistry, create];

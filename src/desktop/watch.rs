@@ -2,7 +2,7 @@
 //! desktop that is merely still, whether its compositor, the portal's backend or the daemon died.
 
 use super::connection::{self, ANSWER_LIMIT, Connection};
-use crate::protocol::pipewire::{Event, Global, NODE_KIND, Request};
+use crate::protocol::pipewire::{Event, Global, METADATA_KIND, NODE_KIND, Request};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -28,9 +28,7 @@ impl Watched {
             Self::Target(target) => {
                 global.kind == NODE_KIND && (said(&global.node_name, target) || said(&global.serial, target))
             }
-            Self::SessionManager => {
-                global.kind == "PipeWire:Interface:Metadata" && said(&global.metadata_name, "default")
-            }
+            Self::SessionManager => global.kind == METADATA_KIND && said(&global.metadata_name, "default"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The little of PipeWire's native protocol, version 3, that tells whether a node and the daemon are there, and makes a
-//! node: hello, registry, ping, an object of a factory. Messages are a header of four words (object, opcode and size, sequence, descriptors) and one struct
+//! The little of PipeWire's native protocol, version 3, that tells whether a node and the daemon are there, makes a
+//! node, and reads and writes the session manager's defaults: hello, registry, ping, an object of a factory, metadata. Messages are a header of four words (object, opcode and size, sequence, descriptors) and one struct
 //! of values, each a size, a type and a body padded to 8 bytes; everything in the byte order of the machine.
 //! Source: PipeWire's documentation, "Native Protocol".
 
@@ -17,6 +17,16 @@ pub enum Request<'a> {
     CreateNode {
         factory: &'a str,
         properties: &'a [(&'a str, &'a str)],
+    },
+    /// Asks for what the metadata object `id` holds, and for all news of it; after [`Request::GetRegistry`], once, and not
+    /// with [`Request::CreateNode`].
+    GetMetadata {
+        id: u32,
+    },
+    /// Writes into what [`Request::GetMetadata`] asked for; without a value, the key is taken out.
+    SetMetadata {
+        key: &'a str,
+        value: Option<&'a str>,
     },
     /// Is answered by [`Event::Done`] when all that was asked before is answered.
     Sync,
@@ -40,6 +50,11 @@ pub enum Event {
     GlobalRemoved {
         id: u32,
     },
+    /// What the metadata holds of PipeWire as a whole.
+    Metadata {
+        key: String,
+        value: Option<String>,
+    },
     Other,
 }
 
@@ -62,13 +77,18 @@ const CLIENT: u32 = 1;
 /// The first number that is free for an object of ours. They are given out in order.
 const REGISTRY: u32 = 2;
 const NODE: u32 = 3;
+const METADATA: u32 = 3;
 
+const NONE: u32 = 1;
 const INT: u32 = 4;
 const STRING: u32 = 8;
 const STRUCT: u32 = 14;
 
 /// What a [`Global`] is that sound or pictures flow through.
 pub const NODE_KIND: &str = "PipeWire:Interface:Node";
+
+/// What a [`Global`] is that keeps pairs of name and value.
+pub const METADATA_KIND: &str = "PipeWire:Interface:Metadata";
 
 /// Tells our question from others.
 const SYNC: i32 = 0x6d70;
@@ -93,6 +113,17 @@ impl Request<'_> {
                 let kind = [string(NODE_KIND), int(VERSION)].concat();
                 let properties = pod(STRUCT, &dictionary(properties));
                 (CORE, 6, [string(factory), kind, properties, int(NODE as i32)].concat())
+            }
+            Self::GetMetadata { id } => {
+                let what = [int(*id as i32), string(METADATA_KIND), int(VERSION)].concat();
+                (REGISTRY, 1, [what, int(METADATA as i32)].concat())
+            }
+            Self::SetMetadata { key, value } => {
+                let (kind, value) = match value {
+                    Some(value) => (string("Spa:String:JSON"), string(value)),
+                    None => (pod(NONE, &[]), pod(NONE, &[])),
+                };
+                (METADATA, 1, [int(CORE as i32), string(key), kind, value].concat())
             }
         };
         let body = pod(STRUCT, &values);
@@ -165,6 +196,10 @@ fn event(object: u32, opcode: u32, body: &[u8]) -> Option<Event> {
             }
             Some(Event::Global(global))
         }
+        (METADATA, 0) => {
+            let (subject, key, _kind) = (values.int()?, values.string()?, values.pass()?);
+            (subject == CORE as i32).then(|| Event::Metadata { key, value: values.string() })
+        }
         (REGISTRY, 1) => Some(Event::GlobalRemoved { id: values.int()? as u32 }),
         _ => None,
     }
@@ -192,6 +227,12 @@ impl<'a> Values<'a> {
         let (STRING, body, rest) = split(self.0)? else { return None };
         self.0 = rest;
         Some(String::from_utf8_lossy(body).trim_end_matches('\0').to_owned())
+    }
+
+    /// Whatever it is.
+    fn pass(&mut self) -> Option<()> {
+        self.0 = split(self.0)?.2;
+        Some(())
     }
 
     fn structure(&mut self) -> Option<Values<'a>> {
@@ -235,6 +276,13 @@ pub mod daemon {
         said(REGISTRY, 1, &[int(id)])
     }
 
+    /// Of a subject, 0 for PipeWire as a whole.
+    pub fn metadata(subject: i32, key: &str, value: Option<&str>) -> Vec<u8> {
+        let text = |text: Option<&str>| text.map_or_else(|| pod(NONE, &[]), string);
+        let kind = text(value.and(Some("Spa:String:JSON")));
+        said(METADATA, 0, &[int(subject), string(key), kind, text(value)])
+    }
+
     /// To the wish for a node.
     pub fn refused(reason: &str) -> Vec<u8> {
         said(CORE, 3, &[int(NODE as i32), int(1), int(-2), string(reason)])
@@ -243,11 +291,9 @@ pub mod daemon {
 
 #[cfg(test)]
 mod tests {
-    use super::daemon::{global, refused, removed, said};
+    use super::daemon::{global, metadata, refused, removed, said};
     use super::*;
     use proptest::prelude::*;
-
-    const METADATA: &str = "PipeWire:Interface:Metadata";
 
     fn read(bytes: &[u8]) -> Vec<Event> {
         let mut reader = Reader::default();
@@ -293,13 +339,16 @@ mod tests {
         let story = [
             said(CORE, 0, &[int(0), string("pipewire-0")]),
             global(47, NODE_KIND, &[("node.name", "desktop")]),
-            global(31, METADATA, &[("object.serial", "31"), ("metadata.name", "default")]),
+            global(31, METADATA_KIND, &[("object.serial", "31"), ("metadata.name", "default")]),
             said(CORE, 1, &[int(0), int(1)]),
             said(CORE, 1, &[int(0), int(SYNC)]),
             said(CORE, 2, &[int(0), int(9)]),
             said(CORE, 3, &[int(5), int(1), int(-2), string("no such thing")]),
             refused("no such factory"),
             removed(47),
+            metadata(0, "default.audio.sink", Some("{ \"name\": \"loudspeaker\" }")),
+            metadata(0, "default.configured.audio.sink", None),
+            metadata(47, "target.node", Some("50")),
             said(CORE, 3, &[int(0), int(1), int(-32), string("connection error")]),
         ];
         let meant = [
@@ -312,7 +361,7 @@ mod tests {
             }),
             Event::Global(Global {
                 id: 31,
-                kind: METADATA.into(),
+                kind: METADATA_KIND.into(),
                 metadata_name: Some("default".into()),
                 serial: Some("31".into()),
                 ..Global::default()
@@ -323,6 +372,12 @@ mod tests {
             Event::Other,
             Event::Error("no such factory (-2)".into()),
             Event::GlobalRemoved { id: 47 },
+            Event::Metadata {
+                key: "default.audio.sink".into(),
+                value: Some("{ \"name\": \"loudspeaker\" }".into()),
+            },
+            Event::Metadata { key: "default.configured.audio.sink".into(), value: None },
+            Event::Other,
             Event::Error("connection error (-32)".into()),
         ];
         assert_eq!(read(&story.concat()), meant);

@@ -18,6 +18,7 @@ mod others;
 mod play;
 mod player;
 mod silence;
+mod sound;
 mod stage;
 mod table;
 mod view;
@@ -25,6 +26,7 @@ mod watchers;
 
 pub use apps::Apps;
 pub use captures::Captures;
+pub use sound::Hush;
 
 use crate::config::{DisplaySettings, InputSettings, Others, PlayerSettings, SendSettings};
 use crate::desktop::apps::list;
@@ -63,6 +65,7 @@ pub struct Equipment {
     pub captures: Captures,
     pub apps: Apps,
     pub audio_description: AudioDescription,
+    pub hush: Hush,
     pub send_video: SendDescription,
     pub send_audio: SendDescription,
     pub send: SendSettings,
@@ -120,6 +123,7 @@ impl Sessions {
         };
         release(all, End::HostEnds).await;
         self.shared.equipment.apps.end_all().await;
+        self.shared.equipment.hush.close().await;
         if tokio::time::timeout(RELEASE_LIMIT, self.shared.end_displays()).await.is_err() {
             tracing::warn!("a display does not end within {} s", RELEASE_LIMIT.as_secs());
         }

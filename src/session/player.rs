@@ -5,6 +5,7 @@ use super::end::End;
 use super::journal::Page;
 use super::keep::Purpose;
 use super::play::Play;
+use super::sound::{Sound, Wish};
 use super::stage::Stage;
 use super::table::Secrets;
 use super::view::View;
@@ -116,7 +117,7 @@ impl Player {
             prepared = self.prepare(&params) => prepared,
             end = self.stopped() => return Err(end),
         };
-        let stage = match prepared {
+        let mut stage = match prepared {
             Ok(stage) => stage,
             Err(refusal) => {
                 let _ = answer.send(Err(refusal.clone()));
@@ -125,7 +126,7 @@ impl Player {
         };
         let _ = answer.send(Ok(()));
         let begun = match self.wait_for_play(inbox).await {
-            Ok(answer) => self.begin(&stage, answer).await,
+            Ok(answer) => self.begin(&mut stage, &params, answer).await,
             Err(end) => Err(end),
         };
         match begun {
@@ -149,9 +150,11 @@ impl Player {
         }
     }
 
-    async fn begin(&self, stage: &Stage, answer: Answer) -> Result<(), End> {
+    async fn begin(&self, stage: &mut Stage, params: &StreamParams, answer: Answer) -> Result<(), End> {
+        let wish = Wish { channels: params.audio.channels, local: self.launch.local_audio };
+        stage.sound = Sound::open(&self.shared.equipment, &stage.view, wish).await;
         let (video, audio) = tokio::select! {
-            started = async { tokio::join!(stage.video.start(), stage.audio.start(stage.view.sink())) } => started,
+            started = async { tokio::join!(stage.video.start(), stage.audio.start(stage.sound.sink())) } => started,
             end = self.stopped() => return Err(end),
         };
         // A picture without sound is better than none.
@@ -200,7 +203,7 @@ impl Player {
     /// Ends everything, but a display that waits for its client.
     async fn leave(&self, stage: Stage, end: &End) {
         let mode = stage.mode;
-        let mut view = Some(stage.close().await);
+        let mut view = Some(stage.close(&self.shared.equipment).await);
         let may_resume = end.may_resume() && self.stop.borrow().is_none();
         if view.as_ref().is_some_and(View::is_guest) && !may_resume {
             // It was never this client's to go on with.
@@ -241,8 +244,8 @@ impl Player {
         Purpose { session: self.id, client: self.launch.client, app: self.launch.app, mode }
     }
 
-    /// What the session shows.
-    async fn open_view(&self, mode: Mode) -> anyhow::Result<View> {
+    /// What the session shows. `channels`: of a sink of its own.
+    async fn open_view(&self, mode: Mode, channels: u32) -> anyhow::Result<View> {
         // Whatever is on by now: its app is there.
         if let Some(view) = self.shared.find_display(self.purpose(mode)).await {
             return Ok(view);
@@ -271,7 +274,7 @@ impl Player {
         }
         if audio_description.uses_sink() {
             let description = format!("Moonlight client {}", short(&self.launch.client));
-            view = view.with_sink(Sink::open(&description).await.map(Arc::new));
+            view = view.with_sink(Sink::open(&description, channels).await.map(Arc::new));
         }
         self.shared.register_display(self.purpose(mode), &view);
         Ok(view)
@@ -357,7 +360,7 @@ impl Player {
         let mode = mode_of(params);
         let asked = crowd::pixels_per_second(Some((mode.width, mode.height, mode.fps.rounded() as u32)));
         self.shared.table().set_pixels(self.id, asked);
-        let mut view = self.open_view(mode).await?;
+        let mut view = self.open_view(mode, params.audio.channels).await?;
         self.page.write(|status| view.name().clone_into(&mut status.source));
         view.attach(video.source());
         let hands = self.grow_hands()?;
@@ -367,6 +370,7 @@ impl Player {
             video,
             audio,
             view,
+            sound: Sound::default(),
             mode,
             hands,
             control: equipment.control.admit(

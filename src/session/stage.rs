@@ -1,6 +1,8 @@
 //! All that runs while a client is served.
 
+use super::Equipment;
 use super::adaptation::Adapter;
+use super::sound::Sound;
 use super::view::View;
 use crate::input::Hands;
 use crate::pipeline::StreamEvent;
@@ -17,6 +19,8 @@ pub(super) struct Stage {
     pub video: VideoStream,
     pub audio: AudioStream,
     pub view: View,
+    /// Where it is taken from once it plays.
+    pub sound: Sound,
     pub mode: Mode,
     pub hands: Hands,
     pub control: ControlPeer,
@@ -28,7 +32,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Ends everything but what was looked at.
-    pub async fn close(mut self) -> View {
+    pub async fn close(mut self, equipment: &Equipment) -> View {
         let stats = self.video.stats();
         tracing::debug!(
             "pace: {}; encode: {:?}; packetize: {}; send: {}",
@@ -43,6 +47,7 @@ impl Stage {
         // Nothing stays down on what goes on.
         let hands = tokio::task::spawn_blocking(move || drop(self.hands));
         let (.., lifted) = tokio::join!(self.video.stop(), self.audio.stop(), hands);
+        self.sound.close(equipment).await;
         if let Err(panic) = lifted {
             tracing::error!("something may be held down: {panic}");
         }

@@ -1,13 +1,17 @@
-//! Each player hears their own apps, and nobody else's.
+//! Each player hears their own apps, and nobody else's; and the host plays what they hear only if they ask for it.
 
-use crate::harness::client::{Client, Report};
-use crate::harness::desktop::Desktop;
+use crate::harness::client::{Client, Report, Running};
+use crate::harness::desktop::{Desktop, Program};
 use crate::harness::display::{BLUE, Colour, RED, app, assert_colour, terminal};
 use crate::harness::host::{Host, Setup};
 use crate::harness::{at_best, turn, until};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+const LOUDSPEAKER: &str = "loudspeaker";
+const IN_FORCE: &str = "default.audio.sink";
+/// What was chosen by a person or for one.
+const CHOSEN: &str = "default.configured.audio.sink";
 const SOON: Duration = Duration::from_secs(30);
 /// Packets of 5 ms, for the last second of a stream to be what it settled on.
 const SETTLED: u64 = 600;
@@ -42,6 +46,13 @@ fn game(desktop: &Desktop, (title, tone, colour): Game) -> String {
     // No host is left to end it.
     let play = format!("while sleep 0.1 && [ -d {desktop} ]; do timeout 6 pw-play {file}; done");
     app(title, &format!("sh -c '{play} & exec {}'", terminal(colour)), "")
+}
+
+/// As the session manager names it.
+fn default_sink(desktop: &Desktop, key: &str) -> String {
+    let told = desktop.ask("pw-metadata", &["0", key]);
+    let name = told.split_once("\"name\":").map_or("", |(_, rest)| rest);
+    name.split('"').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What nodes play to this one.
@@ -112,19 +123,42 @@ fn play_well(desktop: &Desktop, players: &[(&Client, Game)], disturb: impl Fn())
     assert_own(players, &at_best(|| play(desktop, players, &disturb), is_heard));
 }
 
-/// Everything that the default sink plays, into this file.
-fn recording(file: &Path) -> Vec<String> {
-    let text = format!(
-        "-q pipewiresrc target-object=loudspeaker stream-properties=props,stream.capture.sink=true \
-         ! audio/x-raw,format=F32LE ! filesink buffer-mode=unbuffered location={}",
-        file.display()
-    );
-    text.split_whitespace().map(str::to_owned).collect()
+/// Everything that the loudspeaker plays.
+struct Recording {
+    file: PathBuf,
+    recorder: Program,
+}
+
+impl Recording {
+    fn start(desktop: &Desktop) -> Recording {
+        let file = desktop.folder().join("loudspeaker.raw");
+        let text = format!(
+            "-q pipewiresrc target-object={LOUDSPEAKER} stream-properties=props,stream.capture.sink=true \
+             ! audio/x-raw,format=F32LE ! filesink buffer-mode=unbuffered location={}",
+            file.display()
+        );
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let _ = std::fs::remove_file(&file);
+        let recorder = desktop.run("gst-launch-1.0", &words);
+        until("the loudspeaker is recorded", SOON, || (samples(&file).len() > 4800).then_some(()));
+        Self { file, recorder }
+    }
+
+    /// A second of it at least.
+    fn end(self) -> Vec<f32> {
+        until("there is a second of it", SOON, || (samples(&self.file).len() > 96_000).then_some(()));
+        drop(self.recorder);
+        samples(&self.file)
+    }
 }
 
 fn samples(file: &Path) -> Vec<f32> {
-    let bytes = std::fs::read(file).expect("a recording");
+    let bytes = std::fs::read(file).unwrap_or_default();
     bytes.as_chunks().0.iter().map(|sample| f32::from_le_bytes(*sample)).collect()
+}
+
+fn is_silent(samples: &[f32]) -> bool {
+    samples.iter().all(|sample| sample.abs() < 1e-6)
 }
 
 #[test]
@@ -142,16 +176,10 @@ fn each_player_hears_their_own_app_and_the_loudspeaker_none() {
     let clients = GAMES.map(|_| Client::paired(&host));
     let players: Vec<_> = clients.iter().zip(GAMES).collect();
 
-    let file = desktop.folder().join("loudspeaker.raw");
-    let words = recording(&file);
-    let recorder = desktop.run("gst-launch-1.0", &words.iter().map(String::as_str).collect::<Vec<_>>());
+    let loudspeaker = Recording::start(&desktop);
     play_well(&desktop, &players, || {});
-    drop(recorder);
-    let loudspeaker = samples(&file);
-    assert!(loudspeaker.len() > 96_000, "a second of it at least: {}", loudspeaker.len());
-    assert!(loudspeaker.iter().all(|sample| sample.abs() < 1e-6), "the default sink plays something");
-    let default = desktop.ask("pw-metadata", &["0", "default.audio.sink"]);
-    assert!(default.contains("\"loudspeaker\""), "{default}");
+    assert!(is_silent(&loudspeaker.end()), "the default sink plays something");
+    assert_eq!(default_sink(&desktop, IN_FORCE), LOUDSPEAKER);
 
     // Nobody plays, and the games go on.
     let kept = desktop.sinks();
@@ -172,4 +200,116 @@ fn each_player_hears_their_own_app_and_the_loudspeaker_none() {
     until("a sink goes with its display", SOON, || (desktop.sinks().len() == GAMES.len() - 1).then_some(()));
     host.kill();
     until("nothing of it is left", SOON, || desktop.sinks().is_empty().then_some(()));
+}
+
+/// The stream of a client that hears what the desktop plays.
+fn listen(client: &Client, more: &[&str]) -> Running {
+    let arguments = [&["--until-told", "--hear", "1000"], &LOOK[..], more].concat();
+    let stream = client.start_stream(60, &arguments);
+    stream.picture();
+    stream
+}
+
+/// Hears it, and tells what the loudspeaker plays at the same time.
+fn assert_hears(desktop: &Desktop, mut stream: Running) -> Vec<f32> {
+    let loudspeaker = Recording::start(desktop);
+    stream.sounds_on(SETTLED, SOON);
+    let loudspeaker = loudspeaker.end();
+    stream.tell_to_end();
+    let report = stream.report(60);
+    assert!(report.hears_only("1000"), "{report:#?}");
+    loudspeaker
+}
+
+/// The one silent sink that is the default while somebody plays, with the program on it.
+fn wait_until_hushed(desktop: &Desktop) {
+    until("the silent sink is the default", SOON, || {
+        let sinks = desktop.sinks();
+        (sinks.len() == 1 && sinks[0] == default_sink(desktop, IN_FORCE)).then_some(())
+    });
+    wait_until_played(desktop, &desktop.sinks());
+    until("the loudspeaker is left", SOON, || (players_on(desktop, LOUDSPEAKER) == 0).then_some(()));
+}
+
+fn wait_until_given_back(desktop: &Desktop) {
+    until("the loudspeaker is the default", SOON, || {
+        (default_sink(desktop, IN_FORCE) == LOUDSPEAKER).then_some(())
+    });
+    wait_until_played(desktop, &[LOUDSPEAKER.to_owned()]);
+    until("nothing is left", SOON, || desktop.sinks().is_empty().then_some(()));
+}
+
+#[test]
+fn a_desktop_is_silent_while_it_is_played_unless_the_client_asks() {
+    let _turn = turn();
+    let desktop = Desktop::start(640, 360);
+    let tone = desktop.tone(1000.0, 600);
+    let _playing = desktop.run("pw-play", &[tone.to_str().expect("text")]);
+    wait_until_played(&desktop, &[LOUDSPEAKER.to_owned()]);
+    let setup = Setup { desktop: Some(&desktop), arguments: &["--audio", "pipewire"], ..Setup::default() };
+    let mut host = Host::with(&setup);
+    let client = Client::paired(&host);
+
+    let stream = listen(&client, &[]);
+    wait_until_hushed(&desktop);
+    assert!(is_silent(&assert_hears(&desktop, stream)), "the loudspeaker plays");
+    wait_until_given_back(&desktop);
+    assert_eq!(default_sink(&desktop, CHOSEN), "", "nothing was chosen before");
+
+    let stream = listen(&client, &["--local-audio"]);
+    assert!(!is_silent(&assert_hears(&desktop, stream)), "the loudspeaker is silent");
+    assert!(desktop.sinks().is_empty() && default_sink(&desktop, IN_FORCE) == LOUDSPEAKER);
+
+    let chosen = format!("{{ \"name\": \"{LOUDSPEAKER}\" }}");
+    desktop.ask("pw-metadata", &["0", CHOSEN, &chosen, "Spa:String:JSON"]);
+    let stream = listen(&client, &[]);
+    wait_until_hushed(&desktop);
+    host.kill();
+    stream.kill();
+    wait_until_given_back(&desktop);
+    let host = host.again(&setup);
+    assert_eq!(default_sink(&desktop, CHOSEN), LOUDSPEAKER, "as it was chosen");
+
+    // The session manager loses ours as well.
+    let stream = listen(&client, &[]);
+    wait_until_hushed(&desktop);
+    restart_sound(&desktop);
+    let _playing = desktop.run("pw-play", &[tone.to_str().expect("text")]);
+    wait_until_hushed(&desktop);
+    assert!(is_silent(&assert_hears(&desktop, stream)), "the loudspeaker plays");
+    wait_until_given_back(&desktop);
+    assert_eq!(default_sink(&desktop, CHOSEN), LOUDSPEAKER);
+    drop(host);
+}
+
+fn restart_sound(desktop: &Desktop) {
+    desktop.order("kill-sound");
+    desktop.order("start-sound");
+}
+
+#[test]
+fn a_display_is_heard_on_the_host_if_the_client_asks() {
+    let _turn = turn();
+    let desktop = Desktop::start(640, 360);
+    let [first, _] = GAMES;
+    let host = Host::with(&Setup {
+        apps: Some(&game(&desktop, first)),
+        arguments: &["--source", "virtual", "--audio", "pipewire"],
+        desktop: Some(&desktop),
+        ..Setup::default()
+    });
+    let client = Client::paired(&host);
+    let mut stream =
+        client.start_stream(60, &[&["--app", first.0, "--until-told", "--local-audio"], &LOOK[..]].concat());
+    stream.picture();
+    until("there is a sink", SOON, || (desktop.sinks().len() == 1).then_some(()));
+    wait_until_played(&desktop, &desktop.sinks());
+    wait_until_played(&desktop, &[LOUDSPEAKER.to_owned()]);
+    let loudspeaker = Recording::start(&desktop);
+    stream.sounds_on(SETTLED, SOON);
+    assert!(!is_silent(&loudspeaker.end()), "the loudspeaker is silent");
+    stream.tell_to_end();
+    let report = stream.report(60);
+    assert!(report.hears_only(first.1), "{report:#?}");
+    until("nothing plays here any more", SOON, || (players_on(&desktop, LOUDSPEAKER) == 0).then_some(()));
 }
