@@ -88,7 +88,8 @@ impl Processors {
     }
 }
 
-/// What those spent that are still there.
+/// What those spent that are still there. One that began meanwhile had spent nothing; a number that the system gave to
+/// another process counts for nothing.
 fn spent(now: &Group, before: &Group) -> u64 {
     now.iter().map(|(pid, ticks)| ticks.saturating_sub(before.get(pid).copied().unwrap_or_default())).sum()
 }
@@ -104,10 +105,12 @@ impl Process {
     fn read(pid: u32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // Behind the name in brackets, which is field 2.
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-        let (parent, user, system) = (number(4)?, number(14)?, number(15)?);
-        Some(Self { parent: u32::try_from(parent).ok()?, ticks: user + system })
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let number =
+            |field: usize| fields[field - 3].parse::<u64>().expect("proc_pid_stat(5) has a number there");
+        let parent = u32::try_from(number(4)).expect("a process id");
+        Some(Self { parent, ticks: number(14) + number(15) })
     }
 }
 

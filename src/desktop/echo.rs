@@ -1,13 +1,14 @@
 //! The sound of a sink that nobody hears, heard on a real one too: PipeWire's own `pw-loopback`, for as long as this.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-/// It ends with PipeWire, and where one of its ends is gone.
+/// Between its end, with PipeWire or where one of its ends is gone, and its next start; doubles while it does not stay.
 const AGAIN: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
 /// Ends when it is dropped, and with the host, however that ends.
 pub struct Echo {
@@ -23,7 +24,9 @@ impl Echo {
 }
 
 async fn keep(arguments: Vec<String>) {
+    let mut pause = AGAIN;
     loop {
+        let began = Instant::now();
         match loopback(&arguments).spawn() {
             Ok(mut child) => match child.wait().await {
                 Ok(how) => tracing::info!("pw-loopback ended and is started again: {how}"),
@@ -34,7 +37,11 @@ async fn keep(arguments: Vec<String>) {
                 return;
             }
         }
-        sleep(AGAIN).await;
+        if began.elapsed() > LONGEST_PAUSE {
+            pause = AGAIN;
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 

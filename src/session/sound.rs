@@ -15,8 +15,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Between tries to tell a session manager that is not back yet.
+/// Between tries to tell a session manager that is not back yet; doubles.
 const AGAIN: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What a client wants of the sound.
 #[derive(Clone, Copy)]
@@ -127,8 +128,12 @@ impl Hush {
             return Sound { part: Some(part), ..Sound::default() };
         };
         // The default sink is the one that is listened to.
-        let echo = silent.moved.from().filter(|_| wish.local);
-        let echo = echo.map(|from| Echo::open(silent.sink.name(), Some(&from)));
+        let from = silent.moved.from();
+        if wish.local && from.is_none() {
+            tracing::warn!("what the player hears is not heard here as well: there was no default sink");
+        }
+        let from = from.filter(|_| wish.local);
+        let echo = from.map(|from| Echo::open(silent.sink.name(), Some(&from)));
         Sound { sink: Some(silent.sink.name().to_owned()), _echo: echo, part: Some(part) }
     }
 
@@ -173,9 +178,11 @@ async fn end(silent: Option<Silent>) {
 /// A session manager that was started again is told again.
 async fn keep(moved: Arc<Moved>, mut made_again: watch::Receiver<u32>) {
     while made_again.changed().await.is_ok() {
+        let mut pause = AGAIN;
         while let Err(error) = moved.again().await {
             tracing::debug!("the silent sink is not the default yet: {error:#}");
-            sleep(AGAIN).await;
+            sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 }

@@ -8,8 +8,9 @@ use crate::harness::{seed, soak_seconds, turn, until, within};
 use moonpipe::protocol::input::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(30);
 const PRESS: u8 = 7;
@@ -22,8 +23,15 @@ const WEV: [f64; 3] = [170.0, 170.0, 170.0];
 
 const PLAIN: [&str; 7] = ["--until-told", "--width", "640", "--height", "360", "--fps", "30"];
 
-fn recording(file: &Path) -> Host {
-    Host::with(&Setup { config: &format!("[input]\nrecord = \"{}\"\n", file.display()), ..Setup::default() })
+/// A host that writes down what is felt, where it does, and a client of it. The folder goes
+/// first in the list, and so last of all.
+fn recording() -> (TempDir, PathBuf, Host, Client) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("felt");
+    let config = format!("[input]\nrecord = \"{}\"\n", file.display());
+    let host = Host::with(&Setup { config: &config, ..Setup::default() });
+    let client = Client::paired(&host);
+    (folder, file, host, client)
 }
 
 fn lines(file: &Path) -> Vec<String> {
@@ -168,10 +176,7 @@ fn controllers() -> Vec<(Value, Vec<Input>)> {
 #[test]
 fn one_of_every_event_is_felt_as_it_was_meant_and_in_order() {
     let _turn = turn();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("felt");
-    let host = recording(&file);
-    let client = Client::paired(&host);
+    let (_folder, file, host, client) = recording();
     let mut stream = client.start_stream(60, &PLAIN);
     stream.picture();
     // Every client wiggles the mouse when it begins.
@@ -194,10 +199,7 @@ fn one_of_every_event_is_felt_as_it_was_meant_and_in_order() {
 #[test]
 fn what_is_down_goes_up_when_the_client_leaves_and_when_it_dies() {
     let _turn = turn();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("felt");
-    let host = recording(&file);
-    let client = Client::paired(&host);
+    let (_folder, file, _host, client) = recording();
     let last = |count: usize| -> Vec<String> {
         let all = lines(&file);
         all[all.len().saturating_sub(count)..].to_vec()
@@ -223,10 +225,7 @@ fn what_is_down_goes_up_when_the_client_leaves_and_when_it_dies() {
 #[test]
 fn a_client_does_what_it_may() {
     let _turn = turn();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("felt");
-    let host = recording(&file);
-    let client = Client::paired(&host);
+    let (_folder, file, host, client) = recording();
     host.permit_latest("launch,controllers");
     let mut stream = client.start_stream(60, &PLAIN);
     stream.picture();
@@ -256,11 +255,8 @@ fn a_client_does_what_it_may() {
 fn nonsense_at_full_speed_hurts_nobody_and_leaves_nothing_down() {
     const A_SECOND: u64 = 10_000;
     let _turn = turn();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("felt");
-    let host = recording(&file);
+    let (_folder, file, host, client) = recording();
     let seconds = soak_seconds(10).min(60).into();
-    let client = Client::paired(&host);
     let mut stream = client.start_stream(300, &[&PLAIN[..], &["--beat", "0.1"]].concat());
     stream.picture();
     let lines_before = host.log.count();

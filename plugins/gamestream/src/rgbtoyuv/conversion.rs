@@ -52,7 +52,9 @@ impl Conversion {
     ) -> Result<(), YuvError> {
         let Self { range, matrix, .. } = *self;
         let (width, height) = (to.width(), to.height());
-        let (pixels, stride) = (from.plane_data(0).unwrap_or_default(), from.plane_stride()[0] as u32);
+        let pixels = from.plane_data(0).expect("RGB has one plane");
+        let stride = from.plane_stride()[0] as u32;
+        // NV12 has two planes.
         let strides: [u32; 3] =
             std::array::from_fn(|plane| to.plane_stride().get(plane).map_or(0, |stride| *stride as u32));
         let [y, u, v, _] = to.planes_data_mut();
