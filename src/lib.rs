@@ -14,3 +14,4 @@ pub mod pipeline;
 pub mod protocol;
 pub mod servers;
 pub mod session;
+pub mod threads;

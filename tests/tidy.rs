@@ -19,10 +19,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("files", &[]),
     ("memory", &[]),
+    ("threads", &[]),
     ("protocol", &[]),
 ];
-const EVERYBODY_USES: [&str; 4] = ["protocol", "config", "files", "memory"];
-const USE_NOBODY: [&str; 3] = ["protocol", "files", "memory"];
+const EVERYBODY_USES: [&str; 5] = ["protocol", "config", "files", "memory", "threads"];
+const USE_NOBODY: [&str; 4] = ["protocol", "files", "memory", "threads"];
 
 /// Lines of a file, its tests left out.
 const LONGEST: usize = 450;

@@ -2,6 +2,7 @@
 
 use super::{Injector, Nowhere};
 use crate::protocol::input::{Coalescing, Input, Key, Modifiers, Pressed, VirtualKey};
+use crate::threads::{self, Rtkit};
 use gst::ClockTime;
 use gstgamestream::timing::Histogram;
 use std::io;
@@ -86,7 +87,11 @@ impl Hands {
         };
         let desk = Arc::new(Desk { work: Mutex::new(work), changed: Condvar::new() });
         let theirs = desk.clone();
-        let thread = std::thread::Builder::new().name("input".into()).spawn(move || run(&theirs, &whose))?;
+        let rtkit = Rtkit::here();
+        let thread = std::thread::Builder::new().name("input".into()).spawn(move || {
+            threads::raise(threads::INPUT, &rtkit);
+            run(&theirs, &whose);
+        })?;
         Ok(Self { desk, thread: Some(thread) })
     }
 

@@ -22,7 +22,6 @@ pub mod probe;
 mod property;
 mod read;
 pub mod rebuild;
-mod rtkit;
 mod run;
 pub mod source;
 pub mod stages;

@@ -4,22 +4,14 @@
 //! lets us (RLIMIT_RTPRIO, or root): it has deadlines to meet, works for microseconds at a time, and starts no thread.
 //! Packetizing computes for a good part of a millisecond and encoding for most of a frame's interval, on threads of its
 //! own that inherit what we set: in real time they would starve a small machine, so they get a nice value.
-//!
-//! Where the system refuses that, rtkit is asked for it, not for real time: there it wants RLIMIT_RTTIME set, and the
-//! kernel then kills the whole process when one thread computes for too long.
 
-use super::rtkit::Rtkit;
+use crate::threads::{self, Rtkit};
 use gst::prelude::*;
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
-use std::sync::Once;
 
 /// Capture, pacing and encoding: the most work, and all the rest waits for it.
 const ENCODE: i32 = -10;
 /// Behind a queue: packetizing and sending.
 const SEND: i32 = -5;
-/// The lowest of SCHED_RR.
-const LOWEST_REAL_TIME: i32 = 1;
 
 /// What a streaming thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +44,7 @@ pub(super) fn settle(pipeline: &str, status: &gst::message::StreamStatus, rtkit:
     let role = role(pipeline, &owner.name());
     match kind {
         gst::StreamStatusType::Enter => enter(role, status, rtkit),
-        gst::StreamStatusType::Leave if role.real_time => drop(schedule(libc::SCHED_OTHER, 0)),
+        gst::StreamStatusType::Leave if role.real_time => threads::end_real_time(),
         _ => {}
     }
 }
@@ -63,32 +55,9 @@ fn enter(role: Role, status: &gst::message::StreamStatus, rtkit: &Rtkit) {
     if let Some(task) = task {
         task.set_property("name", role.name);
     }
-    raise(role, rtkit);
-}
-
-fn raise(role: Role, rtkit: &Rtkit) {
-    let thread = gettid();
-    // On Linux a thread has a priority of its own, set through its id.
-    if let Err(error) = setpriority_process(Some(thread), role.nice) {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing::debug!("the system refuses streaming threads a higher priority: {error}"));
-        rtkit.ask_for(thread.as_raw_nonzero().get() as u64, role.nice);
-    }
-    if role.real_time
-        && let Err(error) = schedule(libc::SCHED_RR, LOWEST_REAL_TIME)
-    {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| tracing::debug!("packets are not sent in real time, the system refuses: {error}"));
-    }
-}
-
-/// Of the calling thread.
-fn schedule(policy: libc::c_int, priority: libc::c_int) -> std::io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: 0 is the calling thread, and the parameters live until the call returns.
-    match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
+    threads::raise(role.nice, rtkit);
+    if role.real_time {
+        threads::begin_real_time();
     }
 }
 

@@ -2,8 +2,8 @@
 //! a stream shut until its destination is known.
 
 use super::display::Display;
-use super::rtkit::Rtkit;
 use super::{plugins, priority, property};
+use crate::threads::Rtkit;
 use anyhow::{Context, bail};
 use gst::glib;
 use gst::prelude::*;
@@ -134,7 +134,7 @@ impl Runner {
     pub fn watch(&self, report: impl Fn(StreamEvent) + Send + Sync + 'static) {
         let bus = self.pipeline.bus().expect("a pipeline has a bus");
         let fault = self.fault.clone();
-        watch(&bus, self.what, Rtkit::new(), move |event| {
+        watch(&bus, self.what, Rtkit::here(), move |event| {
             if let StreamEvent::Failed(reason) = &event {
                 let _ = fault.set(reason.clone());
             }

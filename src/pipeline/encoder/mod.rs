@@ -19,8 +19,8 @@ pub(super) use place::Place;
 pub(super) use settings::prepare;
 
 use super::description::{EncodeDescription, Mode};
-use super::rtkit::Rtkit;
 use super::run::StreamEvent;
+use crate::threads::Rtkit;
 use anyhow::Context;
 use attendant::Wishes;
 use section::{Life, Section};
@@ -127,7 +127,7 @@ impl Encoder {
             slices,
             wishes,
             prepare,
-            rtkit: Rtkit::new(),
+            rtkit: Rtkit::here(),
             present,
             events,
             inbox: orders,

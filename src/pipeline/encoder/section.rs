@@ -5,10 +5,10 @@
 //! queue holds one frame, the freshest, and never keeps the pacer waiting. What fails inside never reaches the elements
 //! outside: its messages go to a bus of its own, and its pads take whatever comes once it is dead.
 
-use super::super::rtkit::Rtkit;
 use super::super::run::{self, StreamEvent};
 use super::opening;
 use super::watchdog::Watchdog;
+use crate::threads::Rtkit;
 use anyhow::Context;
 use gst::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -3,13 +3,13 @@
 
 use super::super::description::{Describes, EncodeDescription, Mode};
 use super::super::limits;
-use super::super::rtkit::Rtkit;
 use super::super::run::StreamEvent;
 use super::attendant::{self, Wishes};
 use super::place::{Closing, Place};
 use super::section::{Life, Section};
 use super::succession::Succession;
 use super::{Prepare, Present};
+use crate::threads::Rtkit;
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};

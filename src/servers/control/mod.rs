@@ -8,6 +8,7 @@ use crate::protocol::control::{ControlEvent, HostMessage};
 use crate::protocol::input::Input;
 use crate::protocol::params::SessionKey;
 use crate::protocol::seal::ControlSeal;
+use crate::threads::{self, Rtkit};
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
@@ -47,7 +48,11 @@ impl ControlServer {
         woken.set_nonblocking(true)?;
         let (sender, commands) = std_mpsc::channel();
         let worker = Worker::new(socket, woken, commands, silence)?;
-        let thread = std::thread::Builder::new().name("control".into()).spawn(move || run(worker))?;
+        let rtkit = Rtkit::here();
+        let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
+            threads::raise(threads::INPUT, &rtkit);
+            run(worker);
+        })?;
         let mailbox = Mailbox { sender, wake: Arc::new(wake) };
         Ok(Self { mailbox, next_id: AtomicU64::new(0), thread: Some(thread) })
     }

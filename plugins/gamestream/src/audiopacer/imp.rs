@@ -31,6 +31,8 @@ struct State {
     channels: usize,
     came: u64,
     left: u64,
+    /// Of the last portion.
+    paced: Vec<i16>,
 }
 
 fn stats(came: u64, left: u64, drift_ppm: f64) -> gst::Structure {
@@ -48,28 +50,29 @@ fn no_stats() -> gst::Structure {
 impl State {
     fn new(rate: u32, channels: usize) -> State {
         let (drift, resampler) = (Drift::new(rate), Resampler::new(channels));
-        Self { begun: Instant::now(), drift, resampler, rate, channels, came: 0, left: 0 }
+        Self { begun: Instant::now(), drift, resampler, rate, channels, came: 0, left: 0, paced: Vec::new() }
     }
 
     fn stats(&self) -> gst::Structure {
         stats(self.came, self.left, self.drift.learnt_ppm())
     }
 
-    /// The samples of a buffer, in little endian, as those of the clock.
-    fn pace(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let samples: Vec<i16> =
-            bytes.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect();
+    /// The samples of a buffer, in little endian, as those of the clock, into `paced`.
+    fn pace(&mut self, bytes: &[u8]) {
+        let (samples, _) = bytes.as_chunks();
         let now = u64::try_from(self.begun.elapsed().as_nanos()).expect("584 years");
         let count = samples.len() / self.channels;
         let stretch = self.drift.handle_portion(now, count);
-        let paced = self.resampler.resample(&samples, stretch);
+        self.paced.clear();
+        let samples = samples.iter().map(|sample| i16::from_le_bytes(*sample));
+        self.resampler.resample(samples, stretch, &mut self.paced);
         self.came += count as u64;
-        self.left += (paced.len() / self.channels) as u64;
-        paced.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+        self.left += (self.paced.len() / self.channels) as u64;
     }
 
-    fn duration(&self, bytes: usize) -> Option<gst::ClockTime> {
-        let samples = (bytes / 2 / self.channels) as u64;
+    /// Of what was paced last.
+    fn duration(&self) -> Option<gst::ClockTime> {
+        let samples = (self.paced.len() / self.channels) as u64;
         gst::ClockTime::SECOND.mul_div_floor(samples, self.rate.into())
     }
 }
@@ -168,16 +171,19 @@ impl BaseTransformImpl for AudioPacer {
         })?;
         let mut state = self.state.lock().unwrap();
         let state = state.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-        let paced = state.pace(&map);
+        state.pace(&map);
         // The filter has to see more of it.
-        if paced.is_empty() {
+        if state.paced.is_empty() {
             return Ok(GenerateOutputSuccess::NoOutput);
         }
-        let duration = state.duration(paced.len());
-        let mut made = gst::Buffer::from_mut_slice(paced);
+        let mut made = gst::Buffer::with_size(2 * state.paced.len()).map_err(|_| gst::FlowError::Error)?;
         let fresh = made.get_mut().expect("nobody else has it");
+        let mut room = fresh.map_writable().expect("new memory");
+        let bytes = room.as_chunks_mut().0.iter_mut();
+        bytes.zip(&state.paced).for_each(|(bytes, sample)| *bytes = sample.to_le_bytes());
+        drop(room);
         fresh.set_pts(buffer.pts());
-        fresh.set_duration(duration);
+        fresh.set_duration(state.duration());
         fresh.set_flags(buffer.flags() & gst::BufferFlags::DISCONT);
         gst::trace!(CAT, imp = self, "{} became {} bytes", map.len(), made.size());
         Ok(GenerateOutputSuccess::Buffer(made))

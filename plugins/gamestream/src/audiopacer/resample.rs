@@ -26,20 +26,18 @@ impl Resampler {
         Self { channels, filters: filters(), kept, position: BEFORE as f64 }
     }
 
-    /// `stretch` samples out for each one in.
-    pub fn resample(&mut self, samples: &[i16], stretch: f64) -> Vec<i16> {
-        self.kept.extend(samples.iter().map(|sample| f32::from(*sample)));
+    /// `stretch` samples out, behind what is in `made`, for each one in.
+    pub fn resample(&mut self, samples: impl Iterator<Item = i16>, stretch: f64, made: &mut Vec<i16>) {
+        self.kept.extend(samples.map(f32::from));
         let step = 1.0 / stretch;
         let count = self.kept.len() / self.channels;
-        let mut made = Vec::with_capacity(samples.len() + 8 * self.channels);
         while self.position as usize + TAPS - BEFORE <= count {
-            self.make(&mut made);
+            self.make(made);
             self.position += step;
         }
         let done = (self.position as usize).saturating_sub(BEFORE);
         self.kept.drain(..done * self.channels);
         self.position -= done as f64;
-        made
     }
 
     /// One sample of each channel.
@@ -100,11 +98,10 @@ mod tests {
         let (mut came, mut left) = (0, Vec::new());
         for (portion, stretch) in stretches.iter().cycle().take(2000).enumerate() {
             let length = 200 + portion % 111;
-            let samples: Vec<i16> = (came..came + length)
-                .flat_map(|at| hertz.map(|hertz| tone(hertz, at as f64).round() as i16))
-                .collect();
+            let samples =
+                (came..came + length).flat_map(|at| hertz.map(|hertz| tone(hertz, at as f64).round() as i16));
+            resampler.resample(samples, *stretch, &mut left);
             came += length;
-            left.extend(resampler.resample(&samples, *stretch));
         }
         (came, left)
     }

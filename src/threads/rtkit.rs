@@ -8,13 +8,13 @@ const PATH: &str = "/org/freedesktop/RealtimeKit1";
 
 /// Asks on the runtime's threads, never on the one that is to be raised.
 #[derive(Clone)]
-pub(super) struct Rtkit {
+pub struct Rtkit {
     runtime: Option<Handle>,
 }
 
 impl Rtkit {
-    /// Asks nobody when it is made outside a runtime.
-    pub fn new() -> Self {
+    /// In the runtime that this is called in; asks nobody outside of one.
+    pub fn here() -> Self {
         Self { runtime: Handle::try_current().ok() }
     }
 
