@@ -266,6 +266,19 @@ fn a_bad_file_is_refused_by_line_and_reason_and_the_others_work() {
             1,
             "bus: it is for a launch with {node} and {fd}",
         ),
+        (
+            "capture/hands.toml",
+            "input = \"hands\"\nlaunch = \"videotestsrc ! video/x-raw\"\n".into(),
+            1,
+            "unknown variant `hands`, expected `uinput`",
+        ),
+        (
+            "capture/own.toml",
+            "launch = \"waylandsrc ! video/x-raw,width={width},height={height},framerate={fps}\"\ninput = \"uinput\"\n"
+                .into(),
+            2,
+            "input: waylandsrc takes input by itself",
+        ),
         ("audio/silent.toml", "launch = \"audiotestsrc ! opusenc\"\n".into(), 1, "{channels}"),
         (
             "send/nameless.toml",

@@ -2,13 +2,15 @@
 //!
 //! The control channel hands every event to the [`Hands`] of its session (`hands.rs`), a queue with a thread behind it that
 //! knows what is down and lifts it at the end. The thread tells one [`Injector`] at a time: whatever takes input where the
-//! session looks. `compositor.rs` is for displays of our own, `wlroots/` for desktops that have wlroots' protocols, `recorded.rs`
-//! writes down what a player would have felt.
+//! session looks. `compositor.rs` is for displays of our own, `wlroots/` for desktops that have wlroots' protocols, `uinput/` for
+//! the seat of this machine, `recorded.rs` writes down what a player would have felt.
 
 mod compositor;
 mod hands;
 mod place;
 mod recorded;
+#[cfg(target_os = "linux")]
+mod uinput;
 #[cfg(target_os = "linux")]
 mod wlroots;
 
@@ -54,4 +56,12 @@ pub fn of_own_desktop(
     return Ok(Box::new(wlroots::Wlroots::connect(output, region, picture, content)?));
     #[cfg(not(target_os = "linux"))]
     anyhow::bail!("input for desktops of this system is not known");
+}
+
+/// Devices of this machine.
+pub fn of_this_machine(picture: Size, content: SizeOf) -> anyhow::Result<Box<dyn Injector>> {
+    #[cfg(target_os = "linux")]
+    return Ok(Box::new(uinput::Uinput::create(picture, content)?));
+    #[cfg(not(target_os = "linux"))]
+    anyhow::bail!("devices for input are not known on this system");
 }

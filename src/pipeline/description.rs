@@ -41,6 +41,16 @@ pub struct CaptureDescription {
     pub common: Common,
     /// D-Bus on which the portal is asked; nothing for that of the session that the host runs in.
     pub bus: Option<String>,
+    /// What takes input there; nothing where the host finds out by itself.
+    pub input: Option<Takes>,
+}
+
+/// What takes input where a capture looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Takes {
+    /// Whoever reads the devices of this machine.
+    Uinput,
 }
 
 /// How a picture is encoded: raw pictures in system memory in, whole access units out.
@@ -269,6 +279,7 @@ impl Describes for CaptureDescription {
             rank: Option<i32>,
             needs: Option<Vec<Spanned<String>>>,
             bus: Option<Spanned<String>>,
+            input: Option<Spanned<Takes>>,
             launch: Spanned<String>,
         }
         let source = Source { name, file, toml };
@@ -276,7 +287,12 @@ impl Describes for CaptureDescription {
         source.only(&w.launch, &["width", "height", "fps", "node", "fd"])?;
         source.all_or_none(&w.launch, &["width", "height", "fps"])?;
         source.all_or_none(&w.launch, &["node", "fd"])?;
-        let description = Self { common: source.common(w.rank, w.needs, w.launch)?, bus: None };
+        let common = source.common(w.rank, w.needs, w.launch)?;
+        let description = Self { common, bus: None, input: w.input.as_ref().map(|input| *input.as_ref()) };
+        if let Some(input) = w.input.filter(|_| description.opens_display()) {
+            let reason = format!("input: {WAYLANDSRC} takes input by itself");
+            return Err(source.refused(input.span().start, reason));
+        }
         let Some(bus) = w.bus else { return Ok(description) };
         let checked = match description.uses_portal() {
             true => portal::check_bus(bus.as_ref()),

@@ -4,7 +4,9 @@ use super::player::Player;
 use super::view::{Feels, View};
 use crate::config::InputSettings;
 use crate::identity::Permissions;
-use crate::input::{Allowed, Compositor, Hands, Injector, Nowhere, Recorded, Size, of_own_desktop};
+use crate::input::{
+    Allowed, Compositor, Hands, Injector, Nowhere, Recorded, Size, of_own_desktop, of_this_machine,
+};
 use crate::pipeline::description::Mode;
 use anyhow::Context;
 
@@ -36,6 +38,7 @@ impl Player {
                 (None, Feels::OwnDesktop(region, content)) => {
                     of_own_desktop(output.as_deref(), region, picture, content)
                 }
+                (None, Feels::Devices(content)) => of_this_machine(picture, content),
                 (None, Feels::Nothing) => Ok(Box::new(Nowhere)),
             };
             made.unwrap_or_else(|error| {

@@ -5,7 +5,7 @@ use crate::desktop::apps::process::Environment;
 use crate::desktop::portal::Region;
 use crate::desktop::sink::Sink;
 use crate::input::{Size, SizeOf};
-use crate::pipeline::description::{CaptureDescription, Describes, Mode};
+use crate::pipeline::description::{CaptureDescription, Describes, Mode, Takes};
 use crate::pipeline::display::Display;
 use crate::pipeline::frames::Attached;
 use crate::pipeline::source::{Health, Looking, Source};
@@ -96,6 +96,8 @@ pub(super) enum Feels {
     Display(Upstream, SizeOf),
     /// This part of the desktop of the session that this process runs in.
     OwnDesktop(Option<Region>, SizeOf),
+    /// Whoever reads the devices of this machine.
+    Devices(SizeOf),
     Nothing,
 }
 
@@ -183,7 +185,9 @@ impl View {
             let caps = shown.upgrade()?.caps()?;
             size_of(&caps)
         });
-        if description.opens_display() {
+        if description.input == Some(Takes::Uinput) {
+            Feels::Devices(size)
+        } else if description.opens_display() {
             Feels::Display(source.upstream(), size)
         } else if description.uses_portal() && description.bus.is_none() {
             Feels::OwnDesktop(source.upstream().region(), size)
