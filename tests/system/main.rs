@@ -6,6 +6,7 @@ mod harness;
 mod adaptation;
 mod apps;
 mod commands;
+mod cursor;
 mod desktop;
 mod desktop_soak;
 mod display;
