@@ -1,11 +1,12 @@
 //! GStreamer elements for GameStream: steady cadence (`framepacer`), sound at the rate of the clock (`audiopacer`), packets with FEC
 //! (`gamestreamvideopay`, `gamestreamaudiopay`), paced UDP (`pacedudpsink`), the receiving side
-//! (`gamestreamvideodepay`, `gamestreamaudiodepay`), exact colours (`rgbtoyuv`) and a picture that can be checked
+//! (`gamestreamvideodepay`, `gamestreamaudiodepay`), exact colours (`rgbtoyuv`), bitstreams that say which they have (`colorsignal`) and a picture that can be checked
 //! (`framestamp`).
 //!
 //! Used as a plugin by `gst-launch-1.0`, and linked into the host, which calls [`plugin_register_static`].
 
 mod audiopacer;
+mod colorsignal;
 mod framepacer;
 mod framestamp;
 mod gamestreamaudiodepay;
@@ -26,6 +27,7 @@ const AUTHOR: &str = "The moonpipe developers";
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     audiopacer::register(plugin)?;
+    colorsignal::register(plugin)?;
     framepacer::register(plugin)?;
     framestamp::register(plugin)?;
     gamestreamvideopay::register(plugin)?;

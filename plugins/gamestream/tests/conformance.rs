@@ -7,8 +7,9 @@ use gst::prelude::*;
 use media::init;
 
 /// All elements; a new one is added here.
-const ELEMENTS: [&str; 9] = [
+const ELEMENTS: [&str; 10] = [
     "audiopacer",
+    "colorsignal",
     "framepacer",
     "framestamp",
     "gamestreamaudiodepay",
@@ -20,7 +21,7 @@ const ELEMENTS: [&str; 9] = [
 ];
 
 /// Those that count nothing.
-const WITHOUT_STATS: [&str; 2] = ["framestamp", "rgbtoyuv"];
+const WITHOUT_STATS: [&str; 3] = ["colorsignal", "framestamp", "rgbtoyuv"];
 
 /// Words of a class, from GStreamer's design document "klass".
 const CLASS_WORDS: [&str; 12] = [
